@@ -1,0 +1,151 @@
+package stream
+
+import (
+	"time"
+
+	"scry/internal/config"
+)
+
+// Config is what the consumer does; the sections of scry.yaml it owns. Each field
+// is documented here and nowhere else: docs/config.md is made from these comments.
+type Config struct {
+	Kafka    KafkaConfig    `yaml:"kafka"`
+	Input    InputConfig    `yaml:"input"`
+	Output   OutputConfig   `yaml:"output"`
+	Cache    CacheConfig    `yaml:"cache"`
+	Delivery DeliveryConfig `yaml:"delivery"`
+}
+
+// KafkaConfig is how to reach the cluster and join the group.
+type KafkaConfig struct {
+	// Brokers are the addresses to start from, host:port.
+	Brokers []string `yaml:"brokers"`
+	// Group is the consumer group. Default: the pipeline's name.
+	Group string `yaml:"group"`
+	// Instance makes this a static member of the group (group.instance.id). Set it only for names
+	// that stay, such as a StatefulSet's pods: a static member that stops keeps its partitions
+	// until the session timeout.
+	Instance string `yaml:"instance"`
+	// SessionTimeout is how long the group waits for a member that went silent.
+	SessionTimeout time.Duration `yaml:"session_timeout"`
+	// Protocol is the group protocol: classic (cooperative-sticky) or consumer (KIP-848, brokers 4.3 and later).
+	Protocol string `yaml:"protocol"`
+	// TLS encrypts the connections.
+	TLS TLSConfig `yaml:"tls"`
+	// SASL authenticates to the brokers.
+	SASL SASLConfig `yaml:"sasl"`
+}
+
+// TLSConfig is one side of mutual TLS; files are read again when they change.
+type TLSConfig struct {
+	// Enabled turns TLS on.
+	Enabled bool `yaml:"enabled"`
+	// CA is a PEM file of the authorities to trust. Default: the system's.
+	CA string `yaml:"ca"`
+	// Cert is a PEM file with this client's certificate, for mutual TLS.
+	Cert string `yaml:"cert"`
+	// Key is the PEM file of Cert's private key.
+	Key string `yaml:"key"`
+	// ServerName overrides the name the server's certificate is checked against.
+	ServerName string `yaml:"server_name"`
+}
+
+// SASLConfig is who this client is.
+type SASLConfig struct {
+	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; empty: no authentication.
+	Mechanism string `yaml:"mechanism"`
+	// User is the user name, for PLAIN and SCRAM.
+	User string `yaml:"user"`
+	// Password is the password, for PLAIN and SCRAM.
+	Password config.Secret `yaml:"password"`
+	// Token is a bearer token, for OAUTHBEARER.
+	Token config.Secret `yaml:"token"`
+	// TokenFile is a file holding the bearer token, read again at each login, for OAUTHBEARER.
+	TokenFile string `yaml:"token_file"`
+}
+
+// InputConfig is where events come from and how they read.
+type InputConfig struct {
+	// Topics are the source topics; several share one schema.
+	Topics []string `yaml:"topics"`
+	// Format is how an event is written: json.
+	Format string `yaml:"format"`
+	// Entity is the path in the event of what the prediction is about. Default: the record's key.
+	Entity string `yaml:"entity"`
+	// EventTime is when the event happened. Default: the record's timestamp.
+	EventTime EventTimeConfig `yaml:"event_time"`
+	// Start is where a group without offsets begins: earliest, latest, or an RFC 3339 time.
+	Start string `yaml:"start"`
+	// OnDataLoss is what to do when records that were not read are gone, or the topic was made anew: stop or earliest.
+	OnDataLoss string `yaml:"on_data_loss"`
+}
+
+// EventTimeConfig is where in the event its time is.
+type EventTimeConfig struct {
+	// Path is the time's path in the event.
+	Path string `yaml:"path"`
+	// Unit is how it is written: rfc3339, s, ms or us.
+	Unit string `yaml:"unit"`
+}
+
+// OutputConfig is where predictions and dead letters go.
+type OutputConfig struct {
+	// Topic receives the predictions.
+	Topic string `yaml:"topic"`
+	// DeadLetterTopic receives events that cannot be scored. Default: NAME.dlq.
+	DeadLetterTopic string `yaml:"dead_letter_topic"`
+	// CloudEvents adds CloudEvents 1.0 binary-mode headers to each prediction.
+	CloudEvents bool `yaml:"cloudevents"`
+	// HoldWhenRejected is the share of the last 1,000 events that may be rejected before
+	// the consumer holds, uncommitted, rather than pour the topic into the dead letters. 1 turns it off.
+	HoldWhenRejected float64 `yaml:"hold_when_rejected"`
+	// Compression of produced batches: lz4, snappy, zstd, gzip or none.
+	Compression string `yaml:"compression"`
+}
+
+// CacheConfig is the Redis that holds each entity's newest prediction.
+type CacheConfig struct {
+	// URL of the server, redis:// or rediss:// with user, password and database; empty: no cache.
+	URL config.Secret `yaml:"url"`
+	// TTL counts from the event's time; 0: never expires.
+	TTL time.Duration `yaml:"ttl"`
+	// OnFailure is block (the stream waits for Redis) or skip (counted; mend with `scry cache rebuild`).
+	OnFailure string `yaml:"on_failure"`
+}
+
+// DeliveryConfig is what is promised and what may be in flight.
+type DeliveryConfig struct {
+	// Guarantee is at_least_once.
+	Guarantee string `yaml:"guarantee"`
+	// MaxInFlight bounds the bytes of events read and not yet delivered.
+	MaxInFlight config.Bytes `yaml:"max_in_flight"`
+	// CommitInterval is how often offsets are committed.
+	CommitInterval time.Duration `yaml:"commit_interval"`
+	// DrainTimeout bounds how long a stop or a rebalance waits for work in flight.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+}
+
+// DefaultConfig returns the values in force where scry.yaml says nothing.
+func DefaultConfig() Config {
+	return Config{
+		Kafka: KafkaConfig{
+			Brokers:        []string{"localhost:9092"},
+			SessionTimeout: 10 * time.Second,
+			Protocol:       "classic",
+		},
+		Input: InputConfig{
+			Format:     "json",
+			EventTime:  EventTimeConfig{Unit: "rfc3339"},
+			Start:      "earliest",
+			OnDataLoss: "stop",
+		},
+		Output: OutputConfig{HoldWhenRejected: 0.5, Compression: "lz4"},
+		Cache:  CacheConfig{TTL: 24 * time.Hour, OnFailure: "block"},
+		Delivery: DeliveryConfig{
+			Guarantee:      "at_least_once",
+			MaxInFlight:    64 << 20,
+			CommitInterval: time.Second,
+			DrainTimeout:   25 * time.Second,
+		},
+	}
+}
