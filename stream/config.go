@@ -7,7 +7,8 @@ import (
 )
 
 // Config is what the consumer does; the sections of scry.yaml it owns. Each field
-// is documented here and nowhere else: docs/config.md is made from these comments.
+// is documented here and nowhere else: docs/config.md is made from these comments and
+// tags (config.Key tells what the tags mean).
 type Config struct {
 	Kafka    KafkaConfig    `yaml:"kafka"`
 	Input    InputConfig    `yaml:"input"`
@@ -19,17 +20,17 @@ type Config struct {
 // KafkaConfig is how to reach the cluster and join the group.
 type KafkaConfig struct {
 	// Brokers are the addresses to start from, host:port.
-	Brokers []string `yaml:"brokers"`
+	Brokers []string `yaml:"brokers" required:"true"`
 	// Group is the consumer group. Default: the pipeline's name.
-	Group string `yaml:"group"`
+	Group string `yaml:"group" required:"true"`
 	// Instance makes this a static member of the group (group.instance.id). Set it only for names
 	// that stay, such as a StatefulSet's pods: a static member that stops keeps its partitions
 	// until the session timeout.
 	Instance string `yaml:"instance"`
 	// SessionTimeout is how long the group waits for a member that went silent.
-	SessionTimeout time.Duration `yaml:"session_timeout"`
+	SessionTimeout time.Duration `yaml:"session_timeout" min:"1s" max:"30m"`
 	// Protocol is the group protocol: classic (cooperative-sticky) or consumer (KIP-848, brokers 4.3 and later).
-	Protocol string `yaml:"protocol"`
+	Protocol string `yaml:"protocol" enum:"classic,consumer"`
 	// TLS encrypts the connections.
 	TLS TLSConfig `yaml:"tls"`
 	// SASL authenticates to the brokers.
@@ -53,7 +54,7 @@ type TLSConfig struct {
 // SASLConfig is who this client is.
 type SASLConfig struct {
 	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; empty: no authentication.
-	Mechanism string `yaml:"mechanism"`
+	Mechanism string `yaml:"mechanism" enum:",PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"`
 	// User is the user name, for PLAIN and SCRAM.
 	User string `yaml:"user"`
 	// Password is the password, for PLAIN and SCRAM.
@@ -67,17 +68,17 @@ type SASLConfig struct {
 // InputConfig is where events come from and how they read.
 type InputConfig struct {
 	// Topics are the source topics; several share one schema.
-	Topics []string `yaml:"topics"`
+	Topics []string `yaml:"topics" required:"true"`
 	// Format is how an event is written: json.
-	Format string `yaml:"format"`
+	Format string `yaml:"format" enum:"json"`
 	// Entity is the path in the event of what the prediction is about. Default: the record's key.
 	Entity string `yaml:"entity"`
 	// EventTime is when the event happened. Default: the record's timestamp.
 	EventTime EventTimeConfig `yaml:"event_time"`
 	// Start is where a group without offsets begins: earliest, latest, or an RFC 3339 time.
-	Start string `yaml:"start"`
+	Start string `yaml:"start" required:"true"`
 	// OnDataLoss is what to do when records that were not read are gone, or the topic was made anew: stop or earliest.
-	OnDataLoss string `yaml:"on_data_loss"`
+	OnDataLoss string `yaml:"on_data_loss" enum:"stop,earliest"`
 }
 
 // EventTimeConfig is where in the event its time is.
@@ -85,44 +86,44 @@ type EventTimeConfig struct {
 	// Path is the time's path in the event.
 	Path string `yaml:"path"`
 	// Unit is how it is written: rfc3339, s, ms or us.
-	Unit string `yaml:"unit"`
+	Unit string `yaml:"unit" enum:"rfc3339,s,ms,us"`
 }
 
 // OutputConfig is where predictions and dead letters go.
 type OutputConfig struct {
 	// Topic receives the predictions.
-	Topic string `yaml:"topic"`
+	Topic string `yaml:"topic" required:"true"`
 	// DeadLetterTopic receives events that cannot be scored. Default: NAME.dlq.
-	DeadLetterTopic string `yaml:"dead_letter_topic"`
+	DeadLetterTopic string `yaml:"dead_letter_topic" required:"true"`
 	// CloudEvents adds CloudEvents 1.0 binary-mode headers to each prediction.
 	CloudEvents bool `yaml:"cloudevents"`
 	// HoldWhenRejected is the share of the last 1,000 events that may be rejected before
 	// the consumer holds, uncommitted, rather than pour the topic into the dead letters. 1 turns it off.
-	HoldWhenRejected float64 `yaml:"hold_when_rejected"`
+	HoldWhenRejected float64 `yaml:"hold_when_rejected" min:"0.001" max:"1"`
 	// Compression of produced batches: lz4, snappy, zstd, gzip or none.
-	Compression string `yaml:"compression"`
+	Compression string `yaml:"compression" enum:"lz4,snappy,zstd,gzip,none"`
 }
 
 // CacheConfig is the Redis that holds each entity's newest prediction.
 type CacheConfig struct {
 	// URL of the server, redis:// or rediss:// with user, password and database; empty: no cache.
-	URL config.Secret `yaml:"url"`
+	URL config.Secret `yaml:"url" mask:"url"`
 	// TTL counts from the event's time; 0: never expires.
-	TTL time.Duration `yaml:"ttl"`
+	TTL time.Duration `yaml:"ttl" min:"0"`
 	// OnFailure is block (the stream waits for Redis) or skip (counted; mend with `scry cache rebuild`).
-	OnFailure string `yaml:"on_failure"`
+	OnFailure string `yaml:"on_failure" enum:"block,skip"`
 }
 
 // DeliveryConfig is what is promised and what may be in flight.
 type DeliveryConfig struct {
 	// Guarantee is at_least_once.
-	Guarantee string `yaml:"guarantee"`
+	Guarantee string `yaml:"guarantee" enum:"at_least_once"`
 	// MaxInFlight bounds the bytes of events read and not yet delivered.
-	MaxInFlight config.Bytes `yaml:"max_in_flight"`
+	MaxInFlight config.Bytes `yaml:"max_in_flight" min:"1MiB" max:"8GiB"`
 	// CommitInterval is how often offsets are committed.
-	CommitInterval time.Duration `yaml:"commit_interval"`
+	CommitInterval time.Duration `yaml:"commit_interval" min:"10ms" max:"5m"`
 	// DrainTimeout bounds how long a stop or a rebalance waits for work in flight.
-	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	DrainTimeout time.Duration `yaml:"drain_timeout" min:"1ms" max:"1h"`
 }
 
 // DefaultConfig returns the values in force where scry.yaml says nothing.

@@ -1,0 +1,170 @@
+package stream
+
+import (
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"scry/internal/config"
+)
+
+// Validate returns every fault of the configuration at once, none when it is sound. It looks
+// at nothing but the values: no file, no broker.
+func (c Config) Validate() config.Faults {
+	faults := config.Check("", c)
+	c.Kafka.validate(&faults)
+	c.Input.validate(&faults)
+	c.Output.validate(&faults, c.Input.Topics)
+	c.Cache.validate(&faults)
+	return faults
+}
+
+func (c KafkaConfig) validate(faults *config.Faults) {
+	for i, broker := range c.Brokers {
+		if problem := addressProblem(broker); problem != "" {
+			faults.Add(element("kafka.brokers", i), broker, problem, "write host:port, such as kafka-1:9092")
+		}
+	}
+	if c.Instance != "" && !legalName.MatchString(c.Instance) {
+		faults.Add("kafka.instance", c.Instance, "not a legal instance name", nameMend)
+	}
+	if len(c.Group) > maxName {
+		faults.Add("kafka.group", c.Group, "longer than 249 characters", "write a shorter name")
+	}
+	c.TLS.validate(faults)
+	c.SASL.validate(faults)
+}
+
+// addressProblem says what keeps address from being host:port; empty: nothing.
+func addressProblem(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case strings.Contains(address, "://"):
+		return "is a URL, not an address"
+	case err != nil && !strings.Contains(address, ":"):
+		return "has no port"
+	case err != nil || strings.ContainsAny(host, " /"):
+		return "not an address"
+	case host == "":
+		return "has no host"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "its port is not a number from 1 to 65535"
+	}
+	return ""
+}
+
+func (c TLSConfig) validate(faults *config.Faults) {
+	switch {
+	case c.Cert != "" && c.Key == "":
+		faults.Add("kafka.tls.key", "", "the certificate in kafka.tls.cert needs its private key", "write the path of the key's PEM file")
+	case c.Key != "" && c.Cert == "":
+		faults.Add("kafka.tls.cert", "", "the key in kafka.tls.key needs its certificate", "write the path of the certificate's PEM file")
+	}
+	if !c.Enabled && c != (TLSConfig{}) {
+		faults.Add("kafka.tls.enabled", "false", "TLS is set up but off: connections would be in the clear",
+			"write true, or take the other kafka.tls keys out")
+	}
+}
+
+func (c SASLConfig) validate(faults *config.Faults) {
+	need := func(missing bool, path, what string) {
+		if missing {
+			faults.Add(path, "", c.Mechanism+" needs "+what, "write it, or take kafka.sasl.mechanism out")
+		}
+	}
+	none := func(given bool, path string) {
+		switch {
+		case given && c.Mechanism == "":
+			faults.Add(path, "", "is given without a mechanism, so nobody would log in",
+				"set kafka.sasl.mechanism, or take it out")
+		case given:
+			faults.Add(path, "", c.Mechanism+" does not use it", "take it out, or change kafka.sasl.mechanism")
+		}
+	}
+	token := c.Token != "" || c.TokenFile != ""
+	switch c.Mechanism {
+	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+		need(c.User == "", "kafka.sasl.user", "a user")
+		need(c.Password == "", "kafka.sasl.password", "a password")
+		none(c.Token != "", "kafka.sasl.token")
+		none(c.TokenFile != "", "kafka.sasl.token_file")
+	case "OAUTHBEARER":
+		need(!token, "kafka.sasl.token_file", "a token or a file that holds it")
+		none(c.User != "", "kafka.sasl.user")
+		none(c.Password != "", "kafka.sasl.password")
+		if c.Token != "" && c.TokenFile != "" {
+			faults.Add("kafka.sasl.token", "", "both a token and a file that holds it", "keep one of the two")
+		}
+	case "":
+		none(c.User != "", "kafka.sasl.user")
+		none(c.Password != "", "kafka.sasl.password")
+		none(c.Token != "", "kafka.sasl.token")
+		none(c.TokenFile != "", "kafka.sasl.token_file")
+	}
+}
+
+func (c InputConfig) validate(faults *config.Faults) {
+	for i, topic := range c.Topics {
+		checkTopic(faults, element("input.topics", i), topic)
+		if slices.Contains(c.Topics[:i], topic) {
+			faults.Add(element("input.topics", i), topic, "is named twice", "keep one of the two")
+		}
+	}
+	if c.Start != "earliest" && c.Start != "latest" && c.Start != "" {
+		if _, err := time.Parse(time.RFC3339, c.Start); err != nil {
+			faults.Add("input.start", c.Start, "neither a word this key knows nor a time",
+				"write earliest, latest or a time such as 2026-11-24T10:00:00Z")
+		}
+	}
+}
+
+func (c OutputConfig) validate(faults *config.Faults, inputs []string) {
+	for _, t := range []struct{ path, topic, loop string }{
+		{"output.topic", c.Topic, "is an input topic: predictions would be read back as events"},
+		{"output.dead_letter_topic", c.DeadLetterTopic, "is an input topic: dead letters would be read back as events"},
+	} {
+		if t.topic == "" {
+			continue
+		}
+		checkTopic(faults, t.path, t.topic)
+		if slices.Contains(inputs, t.topic) {
+			faults.Add(t.path, t.topic, t.loop, "write another topic")
+		}
+	}
+	if c.Topic == c.DeadLetterTopic && c.Topic != "" {
+		faults.Add("output.dead_letter_topic", c.Topic, "is the output topic too: its readers expect predictions", "write another topic")
+	}
+}
+
+func (c CacheConfig) validate(faults *config.Faults) {
+	if c.URL == "" {
+		return
+	}
+	if _, err := redis.ParseURL(c.URL.Reveal()); err != nil {
+		// What the parser says may quote a part of the password.
+		faults.Add("cache.url", c.URL.MaskedURL(), "not a Redis URL",
+			"write redis://user:password@host:6379/0 (rediss:// for TLS) with the password percent-encoded, or leave it empty for no cache")
+	}
+}
+
+// Kafka's rule for topics, which it applies to instance names too.
+var legalName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+const (
+	maxName  = 249
+	nameMend = "write up to 249 letters, digits, dots, underscores and dashes"
+)
+
+func checkTopic(faults *config.Faults, path, topic string) {
+	if !legalName.MatchString(topic) || topic == "." || topic == ".." {
+		faults.Add(path, topic, "not a legal topic name", nameMend)
+	}
+}
+
+func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
