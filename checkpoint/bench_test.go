@@ -20,7 +20,7 @@ func assignAll(n int) (*Tracker, []Partition) {
 	ps := make([]Partition, n)
 	for i := range ps {
 		ps[i] = Partition{Topic: "web.events", TopicID: topicA, ID: int32(i)}
-		tr.Assign(ps[i], Position{})
+		tr.Assign(ps[i], Position{}, true)
 	}
 	return tr, ps
 }

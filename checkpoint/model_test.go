@@ -93,7 +93,7 @@ func (l *log) write(t *rapid.T) {
 
 func (w *world) assign(l *log) {
 	l.life = &life{from: l.committed, read: l.committed.Next, acked: l.committed.Next, offered: l.committed.Next, lastSafe: l.committed}
-	w.tracker.Assign(l.p, l.committed)
+	w.tracker.Assign(l.p, l.committed, true)
 }
 
 func (w *world) poll(t *rapid.T, l *log) {

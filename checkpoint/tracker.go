@@ -30,12 +30,17 @@ type Ticket struct {
 	seq        uint64
 }
 
-// Assign starts tracking p, which is read from the position from on. from counts as
-// committed already. Tickets of an earlier assignment of p are dead.
-func (t *Tracker) Assign(p Partition, from Position) {
+// Assign starts tracking p, which is read from the position from on. Tickets of an
+// earlier assignment of p are dead. When the group does not hold from yet (stored is
+// false), from itself is committable.
+func (t *Tracker) Assign(p Partition, from Position, stored bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.assigned[p] = &assignment{safe: from, offered: from.Next, committed: from.Next}
+	committed := from.Next
+	if !stored {
+		committed = -1
+	}
+	t.assigned[p] = &assignment{safe: from, offered: committed, committed: committed}
 }
 
 // Begin notes a batch of p, in poll order. next is the position after the last record

@@ -29,7 +29,7 @@ func wantCommittable(t *testing.T, tr *Tracker, want map[Partition]Position) {
 
 func TestCommittableIsTheFinishedPrefix(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{Next: 100, LeaderEpoch: 1, EventTime: 5000})
+	tr.Assign(p0, Position{Next: 100, LeaderEpoch: 1, EventTime: 5000}, true)
 	wantCommittable(t, tr, nil)
 
 	a := begin(t, tr, p0, Position{Next: 110, LeaderEpoch: 1, EventTime: 4000})
@@ -49,14 +49,14 @@ func TestCommittableIsTheFinishedPrefix(t *testing.T) {
 
 func TestEventTimeNeverGoesBack(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{Next: 0, EventTime: 5000})
+	tr.Assign(p0, Position{Next: 0, EventTime: 5000}, true)
 	tr.Done(begin(t, tr, p0, Position{Next: 1, EventTime: 10}))
 	wantCommittable(t, tr, map[Partition]Position{p0: {Next: 1, EventTime: 5000}})
 }
 
 func TestPositionNeverGoesBack(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{Next: 50, LeaderEpoch: 3})
+	tr.Assign(p0, Position{Next: 50, LeaderEpoch: 3}, true)
 	tr.Done(begin(t, tr, p0, Position{Next: 40, LeaderEpoch: 1, EventTime: 7}))
 	wantCommittable(t, tr, nil)
 	if got, want := tr.Positions()[p0], (Position{Next: 50, LeaderEpoch: 3, EventTime: 7}); got != want {
@@ -66,7 +66,7 @@ func TestPositionNeverGoesBack(t *testing.T) {
 
 func TestDoneAfterRevokeChangesNothing(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{Next: 0})
+	tr.Assign(p0, Position{Next: 0}, true)
 	late := begin(t, tr, p0, Position{Next: 10})
 	begin(t, tr, p0, Position{Next: 20})
 	if n := tr.Revoke(p0); n != 2 {
@@ -79,7 +79,7 @@ func TestDoneAfterRevokeChangesNothing(t *testing.T) {
 	}
 
 	// The same partition comes back: the late ticket is not its first one.
-	tr.Assign(p0, Position{Next: 0})
+	tr.Assign(p0, Position{Next: 0}, true)
 	begin(t, tr, p0, Position{Next: 10})
 	tr.Done(late)
 	wantCommittable(t, tr, nil)
@@ -90,9 +90,9 @@ func TestDoneAfterRevokeChangesNothing(t *testing.T) {
 
 func TestSecondAssignStartsAnew(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{Next: 0})
+	tr.Assign(p0, Position{Next: 0}, true)
 	late := begin(t, tr, p0, Position{Next: 10})
-	tr.Assign(p0, Position{Next: 5})
+	tr.Assign(p0, Position{Next: 5}, true)
 	tr.Done(late)
 	if got := tr.Positions()[p0]; got != (Position{Next: 5}) {
 		t.Fatalf("Positions()[p0] = %v, want next 5", got)
@@ -101,8 +101,8 @@ func TestSecondAssignStartsAnew(t *testing.T) {
 
 func TestOnlyWhatMovedIsCommittable(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{Next: 0})
-	tr.Assign(p1, Position{Next: 0})
+	tr.Assign(p0, Position{Next: 0}, true)
+	tr.Assign(p1, Position{Next: 0}, true)
 	tr.Done(begin(t, tr, p0, Position{Next: 10}))
 	tr.Done(begin(t, tr, p1, Position{Next: 7}))
 
@@ -119,7 +119,7 @@ func TestLateAcknowledgement(t *testing.T) {
 
 	t.Run("older than what is known", func(t *testing.T) {
 		tr := NewTracker()
-		tr.Assign(p0, Position{Next: 0})
+		tr.Assign(p0, Position{Next: 0}, true)
 		tr.Done(begin(t, tr, p0, Position{Next: 10}))
 		tr.Committable()
 		tr.Done(begin(t, tr, p0, Position{Next: 20}))
@@ -130,7 +130,7 @@ func TestLateAcknowledgement(t *testing.T) {
 	})
 	t.Run("of a revoked partition", func(t *testing.T) {
 		tr := NewTracker()
-		tr.Assign(p0, Position{Next: 0})
+		tr.Assign(p0, Position{Next: 0}, true)
 		tr.Done(begin(t, tr, p0, Position{Next: 10}))
 		tr.Committable()
 		tr.Revoke(p0)
@@ -139,11 +139,11 @@ func TestLateAcknowledgement(t *testing.T) {
 	})
 	t.Run("of an older assignment, the group rewound", func(t *testing.T) {
 		tr := NewTracker()
-		tr.Assign(p0, Position{Next: 0})
+		tr.Assign(p0, Position{Next: 0}, true)
 		tr.Done(begin(t, tr, p0, Position{Next: 100}))
 		tr.Committable()
 		tr.Revoke(p0)
-		tr.Assign(p0, Position{Next: 50})
+		tr.Assign(p0, Position{Next: 50}, true)
 		tr.Committed(at(100))
 		tr.Done(begin(t, tr, p0, Position{Next: 60}))
 		wantCommittable(t, tr, at(60))
@@ -153,10 +153,10 @@ func TestLateAcknowledgement(t *testing.T) {
 func TestTicketsOfNobody(t *testing.T) {
 	tr, other := NewTracker(), NewTracker()
 	tr.Done(Ticket{})
-	tr.Assign(Partition{}, Position{})
+	tr.Assign(Partition{}, Position{}, true)
 	tr.Done(Ticket{})
-	tr.Assign(p0, Position{})
-	other.Assign(p0, Position{})
+	tr.Assign(p0, Position{}, true)
+	other.Assign(p0, Position{}, true)
 	begin(t, tr, p0, Position{Next: 1})
 	tr.Done(begin(t, other, p0, Position{Next: 1}))
 	wantCommittable(t, tr, nil)
@@ -165,7 +165,7 @@ func TestTicketsOfNobody(t *testing.T) {
 // TestRingGrows keeps many batches in flight over a ring that wraps and grows.
 func TestRingGrows(t *testing.T) {
 	tr := NewTracker()
-	tr.Assign(p0, Position{})
+	tr.Assign(p0, Position{}, true)
 	var open []Ticket
 	next := int64(0)
 	for round := 1; round <= 40; round++ {
@@ -225,7 +225,7 @@ func TestConcurrentDoneAndRevoke(t *testing.T) {
 					t.Errorf("%v still has position %v after Revoke", p, from)
 				}
 				ends[i] = int64(1000 * round)
-				tr.Assign(p, Position{Next: ends[i]})
+				tr.Assign(p, Position{Next: ends[i]}, true)
 			}
 			for range perRound {
 				ends[i]++
@@ -246,5 +246,23 @@ func TestConcurrentDoneAndRevoke(t *testing.T) {
 		if pos.Next != ends[p.ID] {
 			t.Errorf("%v: safe position %d, want %d", p, pos.Next, ends[p.ID])
 		}
+	}
+}
+
+func TestStartIsCommittableUntilStored(t *testing.T) {
+	tr := NewTracker()
+	p := Partition{Topic: "in"}
+	tr.Assign(p, Position{Next: 7}, false)
+	at := tr.Committable()
+	if at[p].Next != 7 {
+		t.Fatalf("committable %v, want the start, 7", at)
+	}
+	tr.Committed(at)
+	if at := tr.Committable(); at != nil {
+		t.Fatalf("committable %v after it was committed", at)
+	}
+	tr.Assign(p, Position{Next: 7}, true)
+	if at := tr.Committable(); at != nil {
+		t.Fatalf("committable %v, want nothing: the group holds the start", at)
 	}
 }

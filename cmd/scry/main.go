@@ -1,0 +1,73 @@
+// Command scry turns a Kafka topic and a model file into live predictions.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, besides exitConfig and 130 or 143 for a signal that cut the work short.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program without the process.
+func run(args []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:           "scry",
+		Short:         "Live predictions from a Kafka topic and a model file",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(runCommand())
+
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "scry:", err)
+	var usage *usageError
+	var configuration *configError
+	var signal signalError
+	switch {
+	case errors.As(err, &configuration):
+		return exitConfig
+	case errors.As(err, &signal):
+		return 128 + int(signal)
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// A usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// A signalError is a second signal, which cuts a drain short: its number.
+type signalError int
+
+func (e signalError) Error() string { return "stopped by a second signal; what was in flight will be read again" }
+
+// noArgs and oneArg are cobra's, as usage errors.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}

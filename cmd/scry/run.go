@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"scry/internal/config"
+	"scry/internal/web"
+	"scry/predictor"
+	"scry/stream"
+)
+
+func runCommand() *cobra.Command {
+	var file configFlags
+	var print bool
+	cmd := &cobra.Command{
+		Use:   "run -c scry.yaml",
+		Short: "Consume events, score them, publish the predictions",
+		Long: `Run reads events from the input topics, scores each with the model, and publishes the
+predictions to the output topic and to Redis. It goes on until it is stopped: SIGTERM or
+Ctrl-C drains what is in flight and commits it, a second one quits at once.`,
+		Example: `  scry run -c scry.yaml
+  scry run -c scry.yaml --set kafka.brokers=k1:9092,k2:9092
+  scry run -c scry.yaml --print-config`,
+		Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, from, err := file.load()
+			if err != nil {
+				return err
+			}
+			if print {
+				return printConfig(cmd.OutOrStdout(), c, from)
+			}
+			d, err := loadModel(c)
+			if err != nil {
+				return err
+			}
+			return withSignals(cmd.Context(), func(ctx context.Context) error {
+				return serve(ctx, c, d, newLogger(cmd.ErrOrStderr(), c.Log))
+			})
+		},
+	}
+	file.register(cmd)
+	cmd.Flags().BoolVar(&print, "print-config", false, "print what is in force and where each value came from, and stop")
+	return cmd
+}
+
+// serve runs a consumer and its two listeners until ctx ends or one of them fails.
+func serve(ctx context.Context, c Config, d *predictor.Deployment, log *slog.Logger) error {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	consumer, err := stream.New(c.Config, d, stream.Env{Log: log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	server, err := web.Listen(web.Config{
+		Health: c.HTTP.Health, Admin: c.HTTP.Admin, Pprof: c.HTTP.Pprof,
+		Name: c.Name, Deployment: d, Consumer: consumer, Gatherer: reg, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("scry is starting", "name", c.Name, "group", c.Kafka.Group, "model", d.Name+"/"+d.Version,
+		"health", server.HealthAddr(), "admin", server.AdminAddr())
+	// The listeners outlive the consumer: a drain can be watched.
+	g, listening := errgroup.WithContext(context.WithoutCancel(ctx))
+	serving, stop := context.WithCancel(listening)
+	g.Go(func() error { return server.Run(serving) })
+	g.Go(func() error {
+		defer stop()
+		consuming, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(listening, cancel)()
+		return consumer.Run(consuming)
+	})
+	err = g.Wait()
+	t := consumer.Stats().Totals()
+	log.Info("scry has stopped", "predicted", t.Predicted, "tombstones", t.Tombstones, "dead_letters", t.DeadLetters)
+	return err
+}
+
+// withSignals runs work until it ends. The first SIGINT or SIGTERM cancels its
+// context, a second one returns without waiting for it.
+func withSignals(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	done := make(chan error, 1)
+	go func() { done <- work(ctx) }()
+	for stopping := false; ; stopping = true {
+		select {
+		case err := <-done:
+			return err
+		case s := <-signals:
+			if stopping {
+				return signalError(s.(syscall.Signal))
+			}
+			cancel()
+		}
+	}
+}
+
+// configFlags are the flags of every command that reads scry.yaml.
+type configFlags struct {
+	path string
+	sets []string
+}
+
+func (f *configFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.path, "config", "c", "", "the configuration, scry.yaml")
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "set one key, over file and environment: --set cache.ttl=1h (repeatable)")
+}
+
+func (f *configFlags) load() (Config, *config.Provenance, error) {
+	if f.path == "" && len(f.sets) == 0 {
+		return Config{}, nil, &usageError{errors.New("which configuration? give it with -c scry.yaml")}
+	}
+	return loadConfig(f.path, f.sets)
+}
+
+func loadModel(c Config) (*predictor.Deployment, error) {
+	d, err := predictor.Load(c.Model.URI, predictor.Config{
+		Paths:     c.Model.Paths,
+		Threshold: c.Model.Threshold,
+		Entity:    c.Input.Entity,
+		EventTime: c.Input.EventTime.Path,
+		TimeUnit:  c.Input.EventTime.Unit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", c.Model.URI, err)
+	}
+	return d, nil
+}
+
+func newLogger(w io.Writer, c LogConfig) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

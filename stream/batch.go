@@ -1,0 +1,114 @@
+package stream
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/checkpoint"
+	"scry/predictor"
+	"scry/predictor/feature"
+)
+
+// chunkRows is how many rows one goroutine scores at a time: enough for the trees'
+// fast layout, few enough that rows and scores stay in the first cache.
+const chunkRows = 128
+
+// A batch is the records of one poll, in partition order, with one slot a record in
+// every slice. The loop owns it until deliver; from then on topic and cache hold it
+// together, and the later of the two recycles it.
+type batch struct {
+	records    []*kgo.Record
+	runs       []run // records of one partition, in order
+	bytes      int64
+	polled     time.Time
+	delivered  time.Time // when it was handed to topic and cache
+	deployment *predictor.Deployment
+
+	rows   []row
+	chunks []chunk      // memory of the scoring, chunkRows rows each
+	out    []kgo.Record // what is produced for each record
+	cached []cacheRow   // what is written to Redis, gathered from the rows
+
+	unacked atomic.Int32 // rows no broker has acknowledged yet
+	open    atomic.Int32 // of topic and cache, those not yet durable
+	dead    atomic.Bool  // abandoned: some row will never be durable in this session
+	ack     func(*kgo.Record, error)
+}
+
+// A run is the records of one partition in a batch.
+type run struct {
+	from, to int // in records
+	source   *source
+	ticket   checkpoint.Ticket
+	next     checkpoint.Position
+}
+
+// A row is what scoring found out about one record.
+type row struct {
+	reject    *reject // nil: it has a prediction
+	entity    []byte  // aliases the record or its chunk; nil: not cached
+	eventTime int64   // Unix ms, as versions count it
+	tombstone bool
+	cache     cacheRow // what Redis shall hold; without an entity, nothing
+}
+
+// A chunk is the memory that the results of some rows live in until delivered.
+type chunk struct {
+	scratch *feature.Scratch
+	arena   []byte // encoded predictions and cache values
+	stats   chunkStats
+}
+
+// chunkStats is what one chunk's scoring adds to the metrics.
+type chunkStats struct {
+	extract, predict, encode time.Duration
+	skewed                   int     // event times replaced by the record's timestamp
+	score                    float64 // of one of its rows
+}
+
+// reset makes room for n records of a deployment, keeping the memory.
+func (b *batch) reset(n int, d *predictor.Deployment) {
+	b.deployment = d
+	b.rows = grow(b.rows, n)
+	b.out = grow(b.out, n)
+	b.cached = b.cached[:0]
+	chunks := (n + chunkRows - 1) / chunkRows
+	for len(b.chunks) < chunks {
+		b.chunks = append(b.chunks, chunk{scratch: feature.NewScratch(len(d.Features))})
+	}
+	for i := range chunks {
+		c := &b.chunks[i]
+		if len(c.scratch.Missing) != len(d.Features) {
+			c.scratch = feature.NewScratch(len(d.Features))
+		}
+		c.scratch.Reset()
+		c.arena = c.arena[:0]
+		c.stats = chunkStats{}
+	}
+}
+
+func (b *batch) chunkCount() int { return (len(b.records) + chunkRows - 1) / chunkRows }
+
+// release gives the records' memory back to the client and forgets what pointed to it.
+func (b *batch) release() {
+	for _, r := range b.records {
+		r.Recycle()
+	}
+	clear(b.records)
+	clear(b.rows)
+	clear(b.out)
+	clear(b.cached)
+	b.records, b.runs, b.cached, b.bytes = b.records[:0], b.runs[:0], b.cached[:0], 0
+}
+
+// grow returns s with length n and zeroed elements, keeping its memory where it suffices.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}

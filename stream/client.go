@@ -1,0 +1,242 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/checkpoint"
+)
+
+// What the client may hold of one fetch: compressed bytes a broker answers with at the
+// most, so that a poll and the one behind it stay in tens of megabytes.
+const fetchMaxBytes = 4 << 20
+
+// join makes the one client that reads the input, writes the output and is the group's
+// member. The group's callbacks may run from here on.
+func (c *Consumer) join() (err error) {
+	opts := append(c.connect[:len(c.connect):len(c.connect)],
+		kgo.ClientID("scry"),
+		kgo.WithHooks(&brokerWatch{health: c.health}),
+		kgo.WithPools(&recordPools{}),
+
+		kgo.ConsumerGroup(c.cfg.Kafka.Group),
+		kgo.ConsumeTopics(c.cfg.Input.Topics...),
+		kgo.SessionTimeout(c.cfg.Kafka.SessionTimeout),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(c.resume),
+		kgo.OnPartitionsRevoked(c.revoked),
+		kgo.OnPartitionsLost(c.lost),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.FetchMaxBytes(fetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(fetchMaxBytes),
+		kgo.FetchMaxWait(500*time.Millisecond),
+
+		kgo.ProducerBatchCompression(codec(c.cfg.Output.Compression)),
+		kgo.ProducerLinger(0),
+		// The window bounds what is in flight; the client's own bound would block its
+		// acknowledgements when a dead letter follows from one.
+		kgo.MaxBufferedRecords(1<<30),
+	)
+	if c.cfg.Kafka.Protocol == "consumer" {
+		opts = append(opts, kgo.ServerSideBalancer())
+	} else {
+		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()),
+			kgo.HeartbeatInterval(min(c.cfg.Kafka.SessionTimeout/3, 3*time.Second)))
+	}
+	if c.cfg.Kafka.Instance != "" {
+		opts = append(opts, kgo.InstanceID(c.cfg.Kafka.Instance))
+	}
+	c.client, err = kgo.NewClient(opts...)
+	return err
+}
+
+func codec(name string) kgo.CompressionCodec {
+	switch name {
+	case "none":
+		return kgo.NoCompression()
+	case "gzip":
+		return kgo.GzipCompression()
+	case "snappy":
+		return kgo.SnappyCompression()
+	case "zstd":
+		return kgo.ZstdCompression()
+	default:
+		return kgo.Lz4Compression()
+	}
+}
+
+// await waits for the brokers and Redis, for as long as it takes, and looks at the
+// topics: one that does not exist is not worth waiting for.
+func (c *Consumer) await(ctx context.Context) error {
+	if c.cache != nil {
+		ping := func(ctx context.Context) error { return c.cache.ping(ctx) }
+		if c.cfg.Cache.OnFailure == "skip" {
+			if err := ping(ctx); IsPermanent(err) {
+				return fmt.Errorf("cache: %w", err)
+			}
+		} else if err := c.retry.Do(ctx, "redis", ping); err != nil {
+			return fmt.Errorf("cache: %w", err)
+		}
+	}
+	look, err := kgo.NewClient(c.connect...)
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	defer look.Close()
+	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		return c.checkTopics(ctx, kadm.NewClient(look))
+	})
+}
+
+func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
+	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, c.cfg.Output.DeadLetterTopic)
+	details, err := adm.ListTopics(ctx, need...)
+	if isAuth(err) {
+		return Permanent(authError(err))
+	}
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, topic := range need {
+		switch err := details[topic].Err; {
+		case err == nil && len(details[topic].Partitions) > 0:
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			faults = append(faults, fmt.Errorf("topic %s: not allowed to see it; grant DESCRIBE to this user", topic))
+		case err == nil, errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
+			faults = append(faults, fmt.Errorf("topic %s does not exist; create it: kafka-topics.sh --create --topic %s", topic, topic))
+		default:
+			return fmt.Errorf("topic %s: %w", topic, err)
+		}
+	}
+	return Permanent(errors.Join(faults...))
+}
+
+// drain gives what is in flight until the deadline and commits what is durable. A
+// part of drain_timeout is kept for the commit and for leaving the group.
+func (c *Consumer) drain() {
+	limit := c.cfg.Delivery.DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), limit*3/4)
+	defer cancel()
+	if err := c.window.empty(ctx); err != nil {
+		_, batches, _ := c.window.load()
+		c.log.Warn("drain deadline passed: what is in flight is abandoned and will be read again", "batches", batches)
+	}
+	c.cancelWork()
+	ctx, cancel = context.WithTimeout(context.Background(), limit/8)
+	defer cancel()
+	if err := c.commit(ctx); err != nil {
+		c.log.Warn("last commit failed: some events will be read again", "error", err)
+	}
+}
+
+// close leaves the group and closes the connections. A static member stays in the
+// group on purpose: its partitions wait for it until the session timeout.
+func (c *Consumer) close() {
+	done := make(chan struct{})
+	go func() {
+		c.client.CloseAllowingRebalance()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(c.cfg.Delivery.DrainTimeout / 8):
+		c.log.Warn("leaving the group took too long; it will notice by the session timeout")
+	}
+	close(c.toCache)
+	if c.cache != nil {
+		c.cache.close()
+	}
+}
+
+// recordPools keep the memory of fetched records from one fetch to the next; a batch
+// gives it back when it is released.
+type recordPools struct {
+	bytes   slicePool[byte]
+	records slicePool[kgo.Record]
+}
+
+// GetDecompressBytes is of kgo.PoolDecompressBytes.
+func (p *recordPools) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodecType) []byte {
+	return p.bytes.get(4 * len(compressed))
+}
+
+// PutDecompressBytes is of kgo.PoolDecompressBytes.
+func (p *recordPools) PutDecompressBytes(b []byte) { p.bytes.put(b) }
+
+// GetRecords is of kgo.PoolRecords.
+func (p *recordPools) GetRecords(n int) []kgo.Record { return p.records.get(n) }
+
+// PutRecords is of kgo.PoolRecords.
+func (p *recordPools) PutRecords(r []kgo.Record) { p.records.put(r) }
+
+// brokerWatch notes whether brokers can be reached: the client retries what fails and
+// says nothing. One broker of several that is down is the client's to work around;
+// none that answers is an outage.
+type brokerWatch struct {
+	health   *Health
+	answered atomic.Int64 // when a broker last did, Unix ms
+}
+
+// silence is how long no broker may answer before a failed connection is an outage: an
+// idle consumer hears from one every FetchMaxWait.
+const silence = 2 * time.Second
+
+// OnBrokerConnect is of kgo.HookBrokerConnect.
+func (w *brokerWatch) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err == nil || errors.Is(err, context.Canceled) || time.Now().UnixMilli()-w.answered.Load() < silence.Milliseconds() {
+		return
+	}
+	w.health.report("kafka", fmt.Errorf("broker %s: %w", net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port))), err))
+}
+
+// OnBrokerRead is of kgo.HookBrokerRead.
+func (w *brokerWatch) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+	if err == nil {
+		w.answered.Store(time.Now().UnixMilli())
+		if w.health.isDown("kafka") {
+			w.health.report("kafka", nil)
+		}
+	}
+}
+
+// policy is the resume rule's part of the config.
+func (c InputConfig) policy() checkpoint.Policy {
+	p := checkpoint.Policy{}
+	switch c.Start {
+	case "earliest", "":
+	case "latest":
+		p.Start = checkpoint.Latest
+	default:
+		t, err := time.Parse(time.RFC3339, c.Start)
+		if err == nil {
+			p.Start, p.Time = checkpoint.AtTime, t.UnixMilli()
+		}
+	}
+	if c.OnDataLoss == "earliest" {
+		p.OnDataLoss = checkpoint.FromEarliest
+	}
+	return p
+}
+
+func isAuth(err error) bool {
+	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism) || errors.Is(err, kerr.IllegalSaslState)
+}
+
+func authError(err error) error {
+	return fmt.Errorf("the brokers refuse these credentials: %w; see kafka.sasl", err)
+}

@@ -1,0 +1,116 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"scry/checkpoint"
+)
+
+// commitLoop commits what is safe, on a timer, until ctx ends.
+func (c *Consumer) commitLoop(ctx context.Context) {
+	tick := time.NewTicker(c.cfg.Delivery.CommitInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := c.commit(ctx); err != nil && ctx.Err() == nil {
+			c.commitFailed(err)
+		}
+	}
+}
+
+// commit writes the positions that moved since the last time. An error leaves them to
+// the next one: a commit is never needed for correctness, only for not reading again.
+func (c *Consumer) commit(ctx context.Context) error {
+	at := c.tracker.Committable()
+	if len(at) == 0 {
+		return nil
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	failed, err := c.commitOffsets(ctx, at)
+	if err != nil {
+		return err
+	}
+	for p := range failed {
+		delete(at, p)
+	}
+	c.tracker.Committed(at)
+	c.metrics.committed(time.Since(start))
+	var errs []error
+	for p, err := range failed {
+		errs = append(errs, fmt.Errorf("%s-%d: %w", p.Topic, p.ID, err))
+	}
+	return errors.Join(errs...)
+}
+
+// commitOffsets sends one commit and returns which partitions were refused: the
+// response has an error for each, and the client does not look at them.
+func (c *Consumer) commitOffsets(ctx context.Context, at map[checkpoint.Partition]checkpoint.Position) (map[checkpoint.Partition]error, error) {
+	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	byName := make(map[topicPartition]checkpoint.Partition, len(at))
+	for p, pos := range at {
+		if offsets[p.Topic] == nil {
+			offsets[p.Topic] = make(map[int32]kgo.EpochOffset)
+		}
+		offsets[p.Topic][p.ID] = kgo.EpochOffset{Epoch: pos.LeaderEpoch, Offset: pos.Next}
+		byName[topicPartition{p.Topic, p.ID}] = p
+	}
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		for i := range req.Topics {
+			t := &req.Topics[i]
+			for j := range t.Partitions {
+				p := byName[topicPartition{t.Topic, t.Partitions[j].Partition}]
+				m := checkpoint.Encode(checkpoint.Metadata{TopicID: p.TopicID, Born: c.born.Load(), EventTime: at[p].EventTime})
+				t.Partitions[j].Metadata = &m
+			}
+		}
+		return nil
+	})
+	var failed map[checkpoint.Partition]error
+	var all error
+	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if all = err; err != nil {
+			return
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					if failed == nil {
+						failed = make(map[checkpoint.Partition]error)
+					}
+					failed[byName[topicPartition{t.Topic, p.Partition}]] = err
+				}
+			}
+		}
+	})
+	return failed, all
+}
+
+// commitFailed decides what a failed commit means: most mend themselves at the next
+// one or with the rebalance that is under way.
+func (c *Consumer) commitFailed(err error) {
+	c.metrics.commitErrors.Inc()
+	switch {
+	case errors.Is(err, kerr.FencedInstanceID):
+		c.fail(fmt.Errorf("another process has taken this instance's place in the group: %w; give each its own kafka.instance", err))
+	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):
+		c.fail(fmt.Errorf("not allowed to commit for group %s: %w; grant READ on the group and its topics", c.cfg.Kafka.Group, err))
+	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID),
+		errors.Is(err, kerr.StaleMemberEpoch):
+		c.log.Debug("commit overtaken by a rebalance", "error", err)
+	default:
+		c.log.Warn("commit failed, trying again at the next interval", "error", err)
+	}
+}

@@ -1,0 +1,169 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// maxOutput is the size of the largest record the client will try to send: Kafka's
+// default limit for a batch, less room for its framing.
+const maxOutput = 1_000_000 - 1024
+
+// deliver hands a scored batch to the topic and to the cache. It returns when every
+// record is with the client; the batch completes when both are durable.
+func (c *Consumer) deliver(ctx context.Context, b *batch) {
+	b.dead.Store(false)
+	b.delivered = time.Now()
+	b.open.Store(2)
+	b.unacked.Store(int32(len(b.records)))
+	for i := range b.records {
+		row, out := &b.rows[i], &b.out[i]
+		if row.reject == nil && len(out.Key)+len(out.Value) > maxOutput {
+			row.reject = &reject{stage: "produce", reason: reasonTooLarge,
+				err: fmt.Errorf("the prediction has %d bytes, a record at most %d", len(out.Key)+len(out.Value), maxOutput)}
+		}
+		if row.reject != nil {
+			*out = c.deadLetter(b, i)
+		} else {
+			out.Topic = c.cfg.Output.Topic
+			if row.cache.entity != nil {
+				b.cached = append(b.cached, row.cache)
+			}
+		}
+	}
+	// Once the first record is with the client its acknowledgement may come at any time,
+	// so everything else is written before.
+	if len(b.cached) > 0 && c.cache != nil {
+		c.toCache <- b
+	} else {
+		b.open.Add(-1)
+	}
+	for i := range b.out {
+		c.client.Produce(ctx, &b.out[i], b.ack)
+	}
+}
+
+func (c *Consumer) deadLetter(b *batch, i int) kgo.Record {
+	r := b.records[i]
+	return deadLetter(c.cfg.Output.DeadLetterTopic, c.cfg.Kafka.Group, r, b.rows[i].reject, b.deployment, attemptsBefore(r)+1)
+}
+
+// acknowledged is told by the client's goroutine what became of one produced record.
+func (c *Consumer) acknowledged(b *batch, r *kgo.Record, err error) {
+	if err != nil && c.refused(b, r, err) {
+		return // produced again, as a dead letter
+	}
+	if b.unacked.Add(-1) == 0 {
+		c.metrics.stage("produce", time.Since(b.delivered))
+		c.part(b)
+	}
+}
+
+// refused deals with a record the brokers did not take and reports whether it was
+// replaced by a dead letter, whose acknowledgement the row then waits for. Otherwise
+// the batch is dead: it is never done, and its events are read again.
+func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
+	i := b.index(r)
+	switch {
+	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrAborting):
+		// The session is over: nothing of this batch is committed, it is read again.
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
+		reason := reasonTooLarge
+		if errors.Is(err, kerr.InvalidRecord) {
+			reason = reasonRefused
+		}
+		if b.rows[i].reject == nil {
+			b.rows[i].reject = &reject{stage: "produce", reason: reason, err: fmt.Errorf("topic %s: %w", r.Topic, err)}
+			b.out[i] = c.deadLetter(b, i)
+			c.client.Produce(c.work, &b.out[i], b.ack)
+			return true
+		}
+		if len(r.Value) > 0 { // the dead letter itself: keep the reason, give up the value
+			b.out[i] = c.deadLetter(b, i)
+			b.out[i].Value = nil
+			c.client.Produce(c.work, &b.out[i], b.ack)
+			return true
+		}
+		c.fail(fmt.Errorf("topic %s refuses the dead letter of %s-%d offset %d even without its value: %w; raise its max.message.bytes",
+			r.Topic, b.records[i].Topic, b.records[i].Partition, b.records[i].Offset, err))
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+		c.fail(fmt.Errorf("topic %s does not exist (any more): %w; create it and start again", r.Topic, err))
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		c.fail(fmt.Errorf("not allowed to write topic %s: %w; grant WRITE (and IDEMPOTENT_WRITE on old brokers) to this user", r.Topic, err))
+	default:
+		c.fail(fmt.Errorf("writing topic %s: %w", r.Topic, err))
+	}
+	b.dead.Store(true)
+	return false
+}
+
+// index finds a produced record's row. Only refused records are looked for.
+func (b *batch) index(r *kgo.Record) int {
+	for i := range b.out {
+		if &b.out[i] == r {
+			return i
+		}
+	}
+	panic("stream: a record of no batch was acknowledged")
+}
+
+// writeCache is the goroutine that writes the batches' cache rows in order.
+func (c *Consumer) writeCache() {
+	for b := range c.toCache {
+		start := time.Now()
+		c.cacheBatch(b)
+		c.metrics.stage("cache", time.Since(start))
+		c.part(b)
+	}
+}
+
+// cacheBatch writes a batch's cache rows, for as long as it takes.
+func (c *Consumer) cacheBatch(b *batch) {
+	var result cacheResult
+	write := func(ctx context.Context) (err error) {
+		result, err = c.cache.write(ctx, b.cached)
+		return err
+	}
+	if c.cfg.Cache.OnFailure == "skip" {
+		err := write(c.work)
+		c.health.report("redis", err)
+		if err != nil {
+			c.metrics.cacheWrites["skipped"].Add(float64(len(b.cached)))
+			return
+		}
+	} else if err := c.retry.Do(c.work, "redis", write); err != nil {
+		if c.work.Err() == nil {
+			c.fail(fmt.Errorf("writing the cache: %w", err))
+		}
+		b.dead.Store(true)
+		return
+	}
+	c.metrics.cacheWrote(result)
+}
+
+// part is called by topic and cache when their side of a batch is durable; the later
+// one completes it.
+func (c *Consumer) part(b *batch) {
+	if b.open.Add(-1) > 0 {
+		return
+	}
+	if b.dead.Load() {
+		c.window.leave(b)
+		return
+	}
+	for i := range b.runs {
+		run := &b.runs[i]
+		run.source.lastAppend.Store(b.records[run.to-1].Timestamp.UnixMilli())
+		c.tracker.Done(run.ticket)
+	}
+	c.metrics.done(b)
+	c.stats.done(b)
+	c.window.leave(b)
+	b.release()
+	c.free.put(b)
+}

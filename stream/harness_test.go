@@ -1,0 +1,208 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/internal/config"
+	"scry/predictor"
+	"scry/predictor/feature"
+)
+
+// A harness is a small world for a consumer: brokers, a cache, topics in, out and dlq.
+type harness struct {
+	t       *testing.T
+	brokers []string
+	kafka   *kfake.Cluster
+	redis   *miniredis.Miniredis
+	client  *kgo.Client // produces to in and reads nothing
+	cfg     Config
+}
+
+func newHarness(t *testing.T, partitions int32) *harness {
+	t.Helper()
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "in", "out", "dlq"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kafka.Close)
+	h := &harness{t: t, kafka: kafka, brokers: kafka.ListenAddrs(), redis: miniredis.RunT(t)}
+	h.client, err = kgo.NewClient(kgo.SeedBrokers(h.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.client.Close)
+	h.cfg = DefaultConfig()
+	h.cfg.Kafka.Brokers = h.brokers
+	h.cfg.Kafka.Group = "test"
+	h.cfg.Input.Topics = []string{"in"}
+	h.cfg.Output.Topic = "out"
+	h.cfg.Output.DeadLetterTopic = "dlq"
+	h.cfg.Cache.URL = config.Secret("redis://" + h.redis.Addr())
+	h.cfg.Delivery.CommitInterval = 20 * time.Millisecond
+	h.cfg.Delivery.DrainTimeout = 5 * time.Second
+	return h
+}
+
+// produce writes events to a partition, in order.
+func (h *harness) produce(partition int32, events ...string) {
+	h.t.Helper()
+	var rs []*kgo.Record
+	for _, e := range events {
+		rs = append(rs, &kgo.Record{Topic: "in", Partition: partition, Value: []byte(e)})
+	}
+	if err := h.client.ProduceSync(context.Background(), rs...).FirstErr(); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// A running consumer; stop drains it and returns what Run returned.
+type running struct {
+	*Consumer
+	stop func() error
+}
+
+func (h *harness) run(d *predictor.Deployment) *running {
+	h.t.Helper()
+	var out io.Writer = h.t.Output()
+	if os.Getenv("SCRY_TEST_QUIET") != "" {
+		out = io.Discard
+	}
+	c, err := New(h.cfg, d, Env{Log: slog.New(slog.NewTextHandler(out, nil)), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	stopped := false
+	r := &running{Consumer: c}
+	r.stop = func() error {
+		stopped = true
+		cancel()
+		return <-done
+	}
+	h.t.Cleanup(func() {
+		if !stopped {
+			r.stop()
+		}
+	})
+	return r
+}
+
+// read returns n records of a topic, or fails when they do not come.
+func (h *harness) read(topic string, n int) []*kgo.Record {
+	h.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...), kgo.ConsumeTopics(topic), kgo.FetchMaxWait(50*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var rs []*kgo.Record
+	for len(rs) < n {
+		fs := cl.PollFetches(ctx)
+		rs = append(rs, fs.Records()...)
+		if ctx.Err() != nil {
+			h.t.Fatalf("topic %s has %d records, want %d", topic, len(rs), n)
+		}
+	}
+	return rs
+}
+
+// committed returns the group's offset for a partition of in, -1 when there is none.
+func (h *harness) committed(partition int32) int64 {
+	h.t.Helper()
+	os, err := kadm.NewClient(h.client).FetchOffsets(context.Background(), "test")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if o, ok := os.Lookup("in", partition); ok {
+		return o.At
+	}
+	return -1
+}
+
+// eventually waits for a condition that something else brings about.
+func (h *harness) eventually(what string, ok func() bool) {
+	h.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("not within 20 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// doubler is a deployment of one feature, x, whose score is x/2.
+func doubler() *predictor.Deployment {
+	features := []feature.Feature{{Name: "x", Path: "x", Required: true}}
+	return &predictor.Deployment{Name: "half", Version: "1", Features: features,
+		Extractor: xExtractor{}, Model: halfModel{}, Labels: []string{"low", "high"}, Threshold: 0.5}
+}
+
+// xExtractor reads {"x":…,"user":…,"at":ms} slowly.
+type xExtractor struct{}
+
+func (xExtractor) Extract(value []byte, row []float64, s *feature.Scratch) (feature.Fields, error) {
+	var e struct {
+		X    *float64
+		User string
+		At   *int64
+	}
+	if err := json.Unmarshal(value, &e); err != nil {
+		return feature.Fields{}, fmt.Errorf("%w: %w", feature.ErrMalformed, err)
+	}
+	if e.X == nil {
+		return feature.Fields{}, fmt.Errorf("%w: x", feature.ErrMissing)
+	}
+	row[0] = *e.X
+	f := feature.Fields{Entity: []byte(e.User)}
+	if e.At != nil {
+		f.EventTime, f.HasTime = *e.At, true
+	}
+	return f, nil
+}
+
+type halfModel struct{}
+
+func (halfModel) Inputs() []string  { return []string{"x"} }
+func (halfModel) Outputs() []string { return []string{"score"} }
+func (halfModel) Predict(in, out []float64) error {
+	for i := range out {
+		out[i] = in[i] / 2
+	}
+	return nil
+}
+
+func event(x float64, user string) string {
+	return `{"x":` + strconv.FormatFloat(x, 'g', -1, 64) + `,"user":"` + user + `"}`
+}
+
+// freeAddr returns an address nothing listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
