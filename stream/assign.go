@@ -71,6 +71,7 @@ func (s *sources) all() []*source {
 // resume decides where newly assigned partitions are read from. An error makes the
 // client join again after a moment.
 func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-c.joined // the client calls before its constructor has returned
 	look, err := c.lookUp(ctx, offsets)
 	if err != nil {
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)

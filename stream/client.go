@@ -59,6 +59,7 @@ func (c *Consumer) join() (err error) {
 		opts = append(opts, kgo.InstanceID(c.cfg.Kafka.Instance))
 	}
 	c.client, err = kgo.NewClient(opts...)
+	close(c.joined)
 	return err
 }
 

@@ -28,8 +28,9 @@ type Consumer struct {
 	log     *slog.Logger
 	live    atomic.Pointer[predictor.Deployment]
 	connect []kgo.Opt   // how to reach the brokers
-	client  *kgo.Client // from Run on
-	cache   *cache      // nil: none
+	client  *kgo.Client // from joined on
+	joined  chan struct{}
+	cache   *cache // nil: none
 	retry   Retry
 	tracker *checkpoint.Tracker
 	sources sources
@@ -67,6 +68,7 @@ func New(cfg Config, d *predictor.Deployment, env Env) (*Consumer, error) {
 	c := &Consumer{
 		cfg:     cfg,
 		log:     env.Log,
+		joined:  make(chan struct{}),
 		tracker: checkpoint.NewTracker(),
 		window:  newWindow(int64(cfg.Delivery.MaxInFlight)),
 		scorer:  newScorer(cfg),

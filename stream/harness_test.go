@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -74,6 +76,7 @@ func (h *harness) produce(partition int32, events ...string) {
 type running struct {
 	*Consumer
 	stop func() error
+	wait func() error // for it to stop by itself
 }
 
 func (h *harness) run(d *predictor.Deployment) *running {
@@ -95,6 +98,16 @@ func (h *harness) run(d *predictor.Deployment) *running {
 		stopped = true
 		cancel()
 		return <-done
+	}
+	r.wait = func() error {
+		stopped = true
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(20 * time.Second):
+			cancel()
+			return fmt.Errorf("still running after 20 s; then: %w", <-done)
+		}
 	}
 	h.t.Cleanup(func() {
 		if !stopped {
@@ -130,6 +143,9 @@ func (h *harness) read(topic string, n int) []*kgo.Record {
 func (h *harness) committed(partition int32) int64 {
 	h.t.Helper()
 	os, err := kadm.NewClient(h.client).FetchOffsets(context.Background(), "test")
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return -1
+	}
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -184,7 +184,7 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 				expireAt: expiry(row.eventTime, s.ttl)}
 		}
 	}
-	if s.good == nil && from == 0 {
+	if from == 0 && s.good == nil { // only the goroutine of the first chunk
 		s.remember(b, w)
 	}
 }
