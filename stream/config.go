@@ -47,7 +47,7 @@ type TLSConfig struct {
 	Cert string `yaml:"cert"`
 	// Key is the PEM file of Cert's private key.
 	Key string `yaml:"key"`
-	// ServerName overrides the name the server's certificate is checked against.
+	// ServerName is the name the brokers' certificates are checked against. Default: each broker's host.
 	ServerName string `yaml:"server_name"`
 }
 
@@ -83,7 +83,7 @@ type InputConfig struct {
 
 // EventTimeConfig is where in the event its time is.
 type EventTimeConfig struct {
-	// Path is the time's path in the event.
+	// Path is the time's path in the event. Default: the record's timestamp.
 	Path string `yaml:"path"`
 	// Unit is how it is written: rfc3339, s, ms or us.
 	Unit string `yaml:"unit" enum:"rfc3339,s,ms,us"`
@@ -100,13 +100,13 @@ type OutputConfig struct {
 	// HoldWhenRejected is the share of the last 1,000 events that may be rejected before
 	// the consumer holds, uncommitted, rather than pour the topic into the dead letters. 1 turns it off.
 	HoldWhenRejected float64 `yaml:"hold_when_rejected" min:"0.001" max:"1"`
-	// Compression of produced batches: lz4, snappy, zstd, gzip or none.
+	// Compression is that of produced batches: lz4, snappy, zstd, gzip or none.
 	Compression string `yaml:"compression" enum:"lz4,snappy,zstd,gzip,none"`
 }
 
 // CacheConfig is the Redis that holds each entity's newest prediction.
 type CacheConfig struct {
-	// URL of the server, redis:// or rediss:// with user, password and database; empty: no cache.
+	// URL is the server's, redis:// or rediss:// with user, password and database; empty: no cache.
 	URL config.Secret `yaml:"url" mask:"url"`
 	// TTL counts from the event's time; 0: never expires.
 	TTL time.Duration `yaml:"ttl" min:"0"`

@@ -43,9 +43,9 @@ func (k Key) checkBounds(faults *Faults) {
 	least, most := k.Bounds()
 	switch {
 	case least != "" && less(k.Value, k.bound(least)):
-		faults.Add(k.Path, k.text(), "less than "+least, bounds(least, most))
+		faults.Add(k.Path, k.Text(), "less than "+least, bounds(least, most))
 	case most != "" && less(k.bound(most), k.Value):
-		faults.Add(k.Path, k.text(), "more than "+most, bounds(least, most))
+		faults.Add(k.Path, k.Text(), "more than "+most, bounds(least, most))
 	}
 }
 
@@ -75,9 +75,9 @@ func less(a, b reflect.Value) bool {
 	return a.Int() < b.Int()
 }
 
-// text renders the value as it would stand in the file, bare of quotes; lists as a,b and
+// Text renders the value as it would stand in the file, bare of quotes and masked if it is secret; lists as a,b,
 // maps as a=b,c=d.
-func (k Key) text() string {
+func (k Key) Text() string {
 	switch v := k.Value.Interface().(type) {
 	case []string:
 		return strings.Join(v, ",")

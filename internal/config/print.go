@@ -57,9 +57,9 @@ func (k Key) yaml() string {
 	case reflect.Map:
 		return "{}"
 	case reflect.String:
-		return quote(escape(k.text()))
+		return quote(escape(k.Text()))
 	default:
-		return k.text()
+		return k.Text()
 	}
 }
 
