@@ -1,8 +1,3 @@
-// Package feature turns the bytes of an event into one row of a model's matrix.
-//
-// One pass over the bytes, no allocation: a feature that is absent takes its
-// missing policy, a string that is not a known category counts as missing, and an
-// event that cannot be used is an error the caller turns into a dead letter.
 package feature
 
 import "errors"
@@ -18,7 +13,7 @@ type Feature struct {
 	Name       string
 	Path       string   // in the event: dotted, [n] for an array's element
 	Required   bool     // an event without it is refused; else Missing stands in
-	Missing    float64  // the value of an absent feature; NaN unless the bundle says otherwise
+	Missing    float64  // the value of an absent feature; NaN unless the bundle says otherwise; unused when Required
 	Categories []string // not empty: a string whose position here is the value
 	Parse      bool     // a number written as a string counts as that number
 }
@@ -40,12 +35,16 @@ type Extractor interface {
 }
 
 // Scratch is the memory one goroutine extracts with: what the events of a batch
-// lacked, a column each, and room for what had to be unescaped. Reset it when the
-// Fields taken with it are no longer needed.
+// lacked, a column each, room for what had to be unescaped, and what the last
+// events looked like, which makes the next ones faster. It serves one Extractor.
+// Reset it when the Fields taken with it are no longer needed.
 type Scratch struct {
 	Missing []uint64 // events without the feature
 	Unknown []uint64 // events with a category the model does not know
 	buf     []byte
+
+	plan    *JSON     // whose guesses these are
+	guesses [][]guess // by node
 }
 
 // NewScratch returns a Scratch for rows of n features.
