@@ -19,6 +19,11 @@ type Ensemble struct {
 	Trees  []Tree    // in the order they are summed
 	Linear *Linear   // a linear booster instead of trees; nil otherwise
 
+	// DartInPlace: XGBoost's dart before 3.4, as in-place prediction (the
+	// scikit-learn wrapper) sums it. A leaf counts (Base+leaf-Base)*Weight, each step
+	// rounded to float32; elsewhere it counts leaf*Weight, rounded.
+	DartInPlace bool
+
 	Average float64 // divides each margin after the sum; 1 but for a LightGBM random forest
 	Link    Link    // margins -> scores
 	Scale   float64 // the link's parameter: LightGBM's sigmoid; 1 otherwise
@@ -56,14 +61,15 @@ type Tree struct {
 	Nodes  []Node  // the root is Nodes[0]; children follow their parent
 	Leaves []Leaf  // at least one; a tree of a single leaf has no Nodes
 	Sets   []Set   // the categorical splits' sets
-	Weight float64 // DART (XGBoost): each leaf counts Weight times; 1 otherwise
+	Weight float64 // DART (XGBoost): each leaf counts Weight times, see DartInPlace; 1 otherwise
 }
 
 // A Node is one split. A row goes left when:
 //
 //	numeric:      value < Threshold (LightGBM's <= is stored as < the next float64)
 //	categorical:  the value, truncated toward zero, is in Sets[Set], or, with
-//	              ListedRight, is not
+//	              ListedRight, is not. A negative value is in no set, save that
+//	              Float64 takes (-1, 0) for 0
 //
 // unless the value is missing, which Missing defines: then it goes left when
 // DefaultLeft is set. A child is an index into Nodes, or, below zero, ^index into Leaves.
@@ -119,4 +125,5 @@ const (
 	Hinge             // m > 0 (XGBoost binary:hinge)
 	SignedSquare      // sign(m)*m*m (LightGBM reg_sqrt)
 	Log1pExp          // log(1+exp(m)) (LightGBM cross_entropy_lambda)
+	Sort              // the margins in ascending order (XGBoost quantile regression since 3.4)
 )
