@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ const fetchMaxBytes = 4 << 20
 func (c *Consumer) join() (err error) {
 	opts := append(c.connect[:len(c.connect):len(c.connect)],
 		kgo.ClientID("scry"),
+		kgo.MetadataMinAge(100*time.Millisecond), // how fast a moved leader or a new topic is noticed
 		kgo.WithHooks(&brokerWatch{health: c.health}),
 		kgo.WithPools(&recordPools{}),
 
@@ -96,12 +98,22 @@ func (c *Consumer) await(ctx context.Context) error {
 		return fmt.Errorf("kafka: %w", err)
 	}
 	defer look.Close()
+	began := time.Now()
 	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		return c.checkTopics(ctx, kadm.NewClient(look))
+		err := c.checkTopics(ctx, kadm.NewClient(look))
+		if errors.Is(err, errNoTopic) && time.Since(began) > newTopic {
+			return Permanent(err)
+		}
+		return err
 	})
 }
+
+// newTopic is how long a topic that was just created may be unknown to some brokers.
+const newTopic = 5 * time.Second
+
+var errNoTopic = errors.New("topics are missing")
 
 func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, c.cfg.Output.DeadLetterTopic)
@@ -112,19 +124,22 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	if err != nil {
 		return err
 	}
-	var faults []error
+	var missing []string
 	for _, topic := range need {
 		switch err := details[topic].Err; {
 		case err == nil && len(details[topic].Partitions) > 0:
 		case errors.Is(err, kerr.TopicAuthorizationFailed):
-			faults = append(faults, fmt.Errorf("topic %s: not allowed to see it; grant DESCRIBE to this user", topic))
+			return Permanent(fmt.Errorf("topic %s: not allowed to see it; grant DESCRIBE to this user", topic))
 		case err == nil, errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
-			faults = append(faults, fmt.Errorf("topic %s does not exist; create it: kafka-topics.sh --create --topic %s", topic, topic))
+			missing = append(missing, topic)
 		default:
 			return fmt.Errorf("topic %s: %w", topic, err)
 		}
 	}
-	return Permanent(errors.Join(faults...))
+	if missing != nil {
+		return fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
+	}
+	return nil
 }
 
 // drain gives what is in flight until the deadline and commits what is durable. A

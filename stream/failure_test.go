@@ -218,7 +218,7 @@ func TestMissingTopicStops(t *testing.T) {
 	h.cfg.Output.DeadLetterTopic = "nowhere"
 	c := h.run(doubler())
 	err := c.wait()
-	if err == nil || !strings.Contains(err.Error(), "topic nowhere does not exist") {
+	if err == nil || !strings.Contains(err.Error(), "topics are missing: nowhere") {
 		t.Errorf("Run: %v", err)
 	}
 }
