@@ -23,6 +23,7 @@ type log struct {
 	records   []int64
 	end       int64 // behind the last record and the control records after it
 	committed Position
+	stored    bool           // somebody has committed
 	durable   map[int64]bool // records whose work was finished by someone
 
 	life *life    // nil: not assigned to us
@@ -93,7 +94,10 @@ func (l *log) write(t *rapid.T) {
 
 func (w *world) assign(l *log) {
 	l.life = &life{from: l.committed, read: l.committed.Next, acked: l.committed.Next, offered: l.committed.Next, lastSafe: l.committed}
-	w.tracker.Assign(l.p, l.committed, true)
+	if !l.stored {
+		l.life.acked, l.life.offered = -1, -1 // where to start is worth a commit too
+	}
+	w.tracker.Assign(l.p, l.committed, l.stored)
 }
 
 func (w *world) poll(t *rapid.T, l *log) {
@@ -182,7 +186,7 @@ func (w *world) apply(c *commit) {
 	c.applied = true
 	for _, l := range w.logs {
 		if at, ok := c.at[l.p]; ok && c.lives[l.p] == l.life {
-			l.committed = at
+			l.committed, l.stored = at, true
 		} else {
 			delete(c.at, l.p)
 		}

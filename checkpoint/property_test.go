@@ -92,7 +92,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 				for _, o := range l.records {
 					l.durable[o] = true
 				}
-				l.committed.Next = l.end
+				l.committed.Next, l.stored = l.end, true
 			},
 			"rewind the group": func(t *rapid.T) {
 				l := w.pick(t, unassigned)

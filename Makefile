@@ -1,0 +1,50 @@
+# Tools at their pinned versions, built into .cache/bin.
+staticcheck   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+govulncheck   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# The race detector needs a C compiler; without one the tests still run.
+RACE      := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
+BENCH     ?= .
+BENCHTIME ?= 1s
+COUNT     ?= 1
+FUZZTIME  ?= 30s
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+build: ## bin/scry, one static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/scry ./cmd/scry
+
+test: ## all tests; those that need a real Kafka or Redis skip when it is absent
+	go test $(RACE) ./...
+
+test-services: ## all tests with a real Kafka (Java 17, Maven) and Redis (redis-server); nothing skips for want of them
+	SCRY_REQUIRE_SERVICES=1 scripts/kafka.sh with go test $(RACE) -count=1 ./...
+
+bench: ## benchmarks: BENCH=regexp BENCHTIME=1s COUNT=1; compare runs with benchstat
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+fuzz: ## every fuzz target for FUZZTIME=30s
+	scripts/fuzz.sh $(FUZZTIME)
+
+lint: .cache/bin/staticcheck .cache/bin/golangci-lint ## go vet, staticcheck, golangci-lint (gofmt and import directions too)
+	go vet ./...
+	.cache/bin/staticcheck ./...
+	.cache/bin/golangci-lint run
+
+vuln: .cache/bin/govulncheck ## known vulnerabilities in what the code calls
+	.cache/bin/govulncheck ./...
+
+generate: ## generated files, such as the config's schema and reference
+	go generate ./...
+
+clean: ## what was built or fetched
+	rm -rf bin dist .cache
+
+.cache/bin/%: Makefile
+	GOBIN=$(CURDIR)/.cache/bin go install $($*)
+	@touch $@
+
+.PHONY: help build test test-services bench fuzz lint vuln generate clean
+.DEFAULT_GOAL := help
