@@ -18,6 +18,7 @@ const (
 // Redis is a server in memory. Its keys expire up to half a minute early.
 type Redis struct {
 	server  *miniredis.Miniredis
+	url     string
 	stop    func()
 	expired chan struct{}
 }
@@ -35,6 +36,7 @@ func startRedis(addr string, every time.Duration) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded Redis: %w", err)
 	}
+	r.url = "redis://" + r.server.Addr() + "/0"
 	stop := make(chan struct{})
 	r.stop = sync.OnceFunc(func() { close(stop) })
 	go func() {
@@ -59,7 +61,7 @@ func startRedis(addr string, every time.Duration) (*Redis, error) {
 }
 
 // URL returns the address to connect to, as redis://host:port/0.
-func (r *Redis) URL() string { return "redis://" + r.server.Addr() + "/0" }
+func (r *Redis) URL() string { return r.url }
 
 // Close stops the server and drops its connections. Close the clients first: they
 // take it for an outage. A second Close does nothing.
