@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,7 +36,12 @@ func shopEvent(r *rand.Rand) []byte {
 			case "#":
 				fmt.Fprint(&b, int(x*x*x*300))
 			default:
-				fmt.Fprintf(&b, "%.*f", kind[0]-'0', (x-.2)*(x-.2)*(x-.2)*900)
+				if kind == "4" { // degrees
+					x = x*240 - 120
+				} else {
+					x *= x * x * 900
+				}
+				fmt.Fprintf(&b, "%.*f", kind[0]-'0', x)
 			}
 		}
 		b.WriteByte('}')
@@ -92,4 +98,69 @@ func BenchmarkEvent(b *testing.B) {
 		events[i] = shopEvent(r)
 	}
 	benchmark(b, events, shopFeatures(), JSONConfig{Entity: "user_id", EventTime: "ts"})
+}
+
+// A corpus of events that are hard in one way each.
+var corpora = []struct {
+	name  string
+	event func(*rand.Rand) []byte
+}{
+	{"shop", shopEvent},
+	{"escapes", func(r *rand.Rand) []byte {
+		return wrapped(r, `"path":"C:\\logs\\shop\\2026\\%d.log","message":"said \"%d times\"\tthen left\n","html":"<a href=\"\/p\/%d\">","emoji":"\ud83d\ude00 \u00e9t\u00e9"`)
+	}},
+	{"digits17", func(r *rand.Rand) []byte {
+		var b bytes.Buffer
+		b.WriteString(`{"user_id":"u_1","ts":"2026-11-24T10:00:00.123Z"`)
+		for i := range 20 {
+			fmt.Fprintf(&b, `,"f%d":%v`, i, r.Float64())
+		}
+		b.WriteByte('}')
+		return b.Bytes()
+	}},
+	{"utf8", func(r *rand.Rand) []byte {
+		return wrapped(r, `"title":"Беспроводные наушники с шумоподавлением %d","brand":"株式会社ソニー・%d","review":"Très bien, livré en %d jours. すべてが期待どおりでした。"`)
+	}},
+	{"5KB", func(r *rand.Rand) []byte {
+		var b bytes.Buffer
+		for i := range 24 {
+			fmt.Fprintf(&b, `"item_%d":{"sku":"SKU-%08d","name":"A product whose name goes on for quite a while","tags":["new","sale","summer"],"price":%.2f,"stock":[%d,%d,%d],"active":true,"note":null},`,
+				i, r.IntN(1e8), r.Float64()*900, r.IntN(100), r.IntN(100), r.IntN(100))
+		}
+		return wrapped(r, b.String()+`"n":%d,"m":%d,"o":%d`)
+	}},
+	{"spaced", func(r *rand.Rand) []byte { // as Python's json.dumps writes
+		e := bytes.ReplaceAll(shopEvent(r), []byte(`,"`), []byte(`, "`))
+		return bytes.ReplaceAll(e, []byte(`":`), []byte(`": `))
+	}},
+}
+
+// wrapped puts what nobody wants before the twenty wanted fields. Its three %d
+// become numbers.
+func wrapped(r *rand.Rand, unwanted string) []byte {
+	return slices.Concat([]byte("{"), fmt.Appendf(nil, unwanted, r.IntN(1e6), r.IntN(1e6), r.IntN(1e6)), []byte(","), shopEvent(r)[1:])
+}
+
+func corpusFeatures(name string) []Feature {
+	if name != "digits17" {
+		return shopFeatures()
+	}
+	var fs []Feature
+	for i := range 20 {
+		fs = append(fs, Feature{Name: fmt.Sprint("f", i), Path: fmt.Sprint("f", i), Required: true})
+	}
+	return fs
+}
+
+func BenchmarkCorpus(b *testing.B) {
+	for _, c := range corpora {
+		b.Run(c.name, func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 2))
+			events := make([][]byte, 1000)
+			for i := range events {
+				events[i] = c.event(r)
+			}
+			benchmark(b, events, corpusFeatures(c.name), JSONConfig{Entity: "user_id", EventTime: "ts"})
+		})
+	}
 }

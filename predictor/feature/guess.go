@@ -1,21 +1,25 @@
 package feature
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Events of a topic have their members in the same order, so the key that follows
 // is mostly the one that followed in the last event. Comparing it takes two words
-// and, unlike looking for its end, lets the processor run ahead.
+// and, unlike looking for its end, lets the processor run ahead. What was left out
+// of the last events is still expected: see learn.
 
-// A guess is a key as it stood in an event, its closing quote included.
+// A guess is a key as it stood in an event, with the closing quote and the colon.
 type guess struct {
 	want, mask [2]uint64
-	length     int   // with the quote
+	length     int
 	node       *node // nil: nobody wants this member
 }
 
 const (
-	maxGuesses = 64 // an object
-	maxGuessed = 16 // bytes of a key, with the quote
+	maxGuesses = 128 // an object
+	maxGuessed = 16 // bytes of a guess
 )
 
 // at says whether the key behind the quote before p is g.
@@ -27,8 +31,9 @@ func (g *guess) at(data []byte, p int) bool {
 		(binary.LittleEndian.Uint64(data[p+8:])^g.want[1])&g.mask[1] == 0
 }
 
-// otherKey reads a key that is not the one expected at place: the next one, where a
-// member was left out, or a surprise to learn. It returns the place to expect next.
+// otherKey reads a key and its colon that are not the ones expected at place: the
+// next ones, where a member was left out, or a surprise to learn. It returns the
+// place to expect next.
 func (r *reader) otherKey(p int, n *node, place int) (m *node, next, after int) {
 	guesses := r.scratch.guesses[n.id]
 	if place+1 < len(guesses) {
@@ -37,22 +42,22 @@ func (r *reader) otherKey(p int, n *node, place int) (m *node, next, after int) 
 		}
 	}
 	m, next = r.key(p, n)
-	if next < 0 || n.id == 0 {
+	if next < 0 {
 		return m, next, place
 	}
-	guesses = learn(guesses, place, r.data[p:next], m)
-	r.scratch.guesses[n.id] = guesses
-	return m, next, min(place+1, len(guesses))
+	next = r.colon(next)
+	if next < 0 || next-p > maxGuessed || p+maxGuessed > len(r.data) || place == maxGuesses {
+		return m, next, place
+	}
+	r.scratch.guesses[n.id] = learn(guesses, place, r.data[p:next], m)
+	return m, next, place + 1
 }
 
-// learn expects the key in raw, closing quote included, at place i of its object.
-func learn(guesses []guess, i int, raw []byte, n *node) []guess {
-	if i >= maxGuesses || len(raw) > maxGuessed {
-		return guesses
-	}
+// learn puts the key in raw, from its first byte to the colon, in before what was
+// expected at a place: that may only have been left out.
+func learn(guesses []guess, place int, raw []byte, n *node) []guess {
 	var want, mask [maxGuessed]byte
-	copy(want[:], raw)
-	for i := range raw {
+	for i := range copy(want[:], raw) {
 		mask[i] = 0xff
 	}
 	g := guess{length: len(raw), node: n}
@@ -60,9 +65,8 @@ func learn(guesses []guess, i int, raw []byte, n *node) []guess {
 		g.want[w] = binary.LittleEndian.Uint64(want[8*w:])
 		g.mask[w] = binary.LittleEndian.Uint64(mask[8*w:])
 	}
-	if i < len(guesses) {
-		guesses[i] = g
-		return guesses
+	if len(guesses) == maxGuesses { // of keys that come and go: begin anew
+		guesses = guesses[:place]
 	}
-	return append(guesses, g)
+	return slices.Insert(guesses, place, g)
 }

@@ -74,19 +74,22 @@ func (r *reader) object(p int, n *node, depth int) int {
 		}
 		p++
 		var m *node
-		if place < len(guesses) && guesses[place].at(r.data, p) {
+		if n == &nothing {
+			if p, _ = r.text(p); p >= 0 {
+				p = r.colon(p)
+			}
+		} else if place < len(guesses) && guesses[place].at(r.data, p) {
 			m = guesses[place].node
 			p += guesses[place].length
 			place++
-		} else if m, p, place = r.otherKey(p, n, place); p >= 0 {
-			guesses = r.scratch.guesses[n.id]
 		} else {
+			m, p, place = r.otherKey(p, n, place)
+			guesses = r.scratch.guesses[n.id]
+		}
+		if p < 0 {
 			return p
 		}
-		if p = r.space(p); r.at(p) != ':' {
-			return r.fail(p, ": expected after a key")
-		}
-		p = r.space(p + 1)
+		p = r.space(p)
 		if m == nil {
 			p = r.skip(p, depth)
 		} else if f, next := r.short(p, m.plain); next >= 0 {
@@ -102,6 +105,10 @@ func (r *reader) object(p int, n *node, depth int) int {
 		if p < 0 {
 			return p
 		}
+		if p+1 < len(r.data) && r.data[p] == ',' && r.data[p+1] == '"' { // as most go on
+			p++
+			continue
+		}
 		p = r.space(p)
 		switch r.at(p) {
 		case ',':
@@ -114,13 +121,17 @@ func (r *reader) object(p int, n *node, depth int) int {
 	}
 }
 
+// colon passes over the colon after a key.
+func (r *reader) colon(p int) int {
+	if p = r.space(p); r.at(p) != ':' {
+		return r.fail(p, ": expected after a key")
+	}
+	return p + 1
+}
+
 // key reads a key from behind its opening quote to behind its closing one, and
 // finds what n wants of that member: nil for nothing.
 func (r *reader) key(p int, n *node) (*node, int) {
-	if len(n.table.slots) == 0 {
-		p, _ = r.text(p)
-		return nil, p
-	}
 	x := r.word(p)
 	if m := special(x); m != 0 {
 		at := bits.TrailingZeros64(m) &^ 7

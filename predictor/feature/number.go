@@ -70,69 +70,97 @@ func (r *reader) exponent(d decimal, p int) (decimal, int) {
 }
 
 // digits appends the digits at p to m, eight at a time: no branch depends on how
-// many there are, which in a stream of measurements nobody can predict.
+// many there are at the end, which in a stream of measurements nobody can predict.
 func (r *reader) digits(m uint64, p int) (uint64, int) {
 	for {
-		x := r.word(p) ^ ones*'0' // digits become 0 to 9
-		other := (x + ones*(0x80-10) | x) & highs
-		n := bits.TrailingZeros64(other) >> 3
-		m = m*powersOf10[n] + eightDigits(x<<((8-n)*8))
-		p += n
-		if n < 8 {
-			return m, p
+		x := r.word(p)
+		n := digitBits(x)
+		if n == 64 {
+			m = m*1e8 + eightDigits(x)
+			p += 8
+			continue
 		}
+		return m*powersOf10[n>>3&7] + eightDigits(x<<(64-n)), p + int(n>>3)
 	}
 }
 
-// short reads a number of at most seven digits before and after the point, as most
-// are, without an exponent. It returns a position below zero for any other, for
-// what is no number, and close to the end of the event: decimal then decides.
+// short reads a number with at most seven digits before the point and no exponent,
+// as most are, for a column. It returns a position below zero for any other, for
+// what is no number, close to the end of the event, and without a column: then
+// decimal decides.
 func (r *reader) short(p, column int) (float64, int) {
 	if column < 0 || p+24 > len(r.data) {
 		return 0, -1
 	}
-	negative := r.data[p] == '-'
-	if negative {
+	start := p
+	if r.data[p] == '-' {
 		p++
 	}
-	x := binary.LittleEndian.Uint64(r.data[p:]) ^ ones*'0'
-	n := bits.TrailingZeros64((x+ones*(0x80-10)|x)&highs) &^ 7
-	if n == 0 || n == 64 || n > 8 && byte(x) == 0 {
+	x := binary.LittleEndian.Uint64(r.data[p:])
+	next := binary.LittleEndian.Uint64(r.data[p+8:])
+	n := digitBits(x)
+	if n == 0 || n == 64 || n > 8 && byte(x) == '0' {
 		return 0, -1
 	}
-	m := eightDigits(x << ((64 - n) & 63))
-	p += n >> 3
-	after := byte(x>>(n&63)) ^ '0'
-	f := float64(int64(m))
+	whole := eightDigits(x << ((64 - n) & 63))
+	f := float64(int64(whole))
+	p += int(n >> 3)
+	after := byte(x >> (n & 63))
 	if after == '.' {
-		x := binary.LittleEndian.Uint64(r.data[p+1:]) ^ ones*'0'
-		n := bits.TrailingZeros64((x+ones*(0x80-10)|x)&highs) &^ 7
-		if n == 0 || n == 64 {
+		p++
+		x = x>>(n&63)>>8 | next<<((56-n)&63) // the eight bytes behind the point
+		n = digitBits(x)
+		if n == 0 {
 			return 0, -1
+		}
+		if n == 64 {
+			return r.longFraction(start, p, whole)
 		}
 		power := exactPowers[n>>3]
 		f = (f*power + float64(int64(eightDigits(x<<((64-n)&63))))) / power // exact but for the division
-		p += 1 + n>>3
-		after = byte(x>>(n&63)) ^ '0'
+		p += int(n >> 3)
+		after = byte(x >> (n & 63))
 	}
 	if after|0x20 == 'e' {
 		return 0, -1
 	}
-	if negative {
+	if r.data[start] == '-' {
 		f = -f
 	}
 	return f, p
 }
 
-// eightDigits reads eight digits, the first in the lowest byte, by adding up
-// neighbours: bytes to pairs, pairs to fours, fours to the number.
+// longFraction is short's answer for the number at start when eight digits or more
+// follow the point, which is just before p.
+func (r *reader) longFraction(start, p int, whole uint64) (float64, int) {
+	m, end := r.digits(whole, p)
+	if r.at(end)|0x20 == 'e' {
+		return 0, -1
+	}
+	d := decimal{mantissa: m, exp10: p - end, digits: end - start, negative: r.data[start] == '-'}
+	if !d.negative {
+		d.digits-- // the point; with a sign one digit too many is counted, to no harm
+	}
+	f, _ := d.float(r.data[start:end]) // without an exponent never infinite
+	return f, end
+}
+
+// digitBits returns eight times the number of digits x begins with.
+func digitBits(x uint64) uint {
+	x ^= ones * '0' // digits become 0 to 9
+	return uint(bits.TrailingZeros64((x+ones*(0x80-10)|x)&highs)) &^ 7
+}
+
+// eightDigits reads eight digits or zero bytes, the first in the lowest byte, by
+// adding up neighbours: bytes to pairs, pairs to fours, fours to the number.
 func eightDigits(x uint64) uint64 {
+	x &= ones * 0x0f
 	x = x*10 + x>>8
 	const pairs = 0x000000ff000000ff
 	return (x&pairs*(100+1000000<<32) + x>>16&pairs*(1+10000<<32)) >> 32
 }
 
-var powersOf10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+var powersOf10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7}
 
 // exactPowers are the powers of ten a float64 holds exactly.
 var exactPowers = [...]float64{
