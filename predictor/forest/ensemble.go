@@ -16,7 +16,7 @@ type Ensemble struct {
 
 	Groups int       // margins a row: one a class, or a target
 	Base   []float64 // the margin each group starts from, Groups of them
-	Trees  []Tree    // in the order they are summed
+	Trees  []Tree    // in the order they are summed; XGBoost before 1.3 adds its base last: a tree of one leaf
 	Linear *Linear   // a linear booster instead of trees; nil otherwise
 
 	// DartInPlace: XGBoost's dart before 3.4, as in-place prediction (the
@@ -117,13 +117,14 @@ type Linear struct {
 type Link uint8
 
 const (
-	Identity     Link = iota
-	Sigmoid           // 1/(1+exp(-Scale*m)), each group on its own
-	Softmax           // over the groups
-	SoftmaxArg        // the index of the greatest margin: one output (XGBoost multi:softmax)
-	Exp               // exp(m)
-	Hinge             // m > 0 (XGBoost binary:hinge)
-	SignedSquare      // sign(m)*m*m (LightGBM reg_sqrt)
-	Log1pExp          // log(1+exp(m)) (LightGBM cross_entropy_lambda)
-	Sort              // the margins in ascending order (XGBoost quantile regression since 3.4)
+	Identity      Link = iota
+	Sigmoid            // 1/(1+exp(-Scale*m)), each group on its own
+	Softmax            // over the groups
+	SoftmaxArg         // the index of the greatest margin: one output (XGBoost multi:softmax)
+	Exp                // exp(m)
+	Hinge              // m > 0 (XGBoost binary:hinge)
+	SignedSquare       // sign(m)*m*m (LightGBM reg_sqrt)
+	Log1pExp           // log(1+exp(m)) (LightGBM cross_entropy_lambda)
+	Sort               // the margins in ascending order (XGBoost quantile regression since 3.4)
+	SoftplusSteps      // the first margin, then each score log(1+exp(m))+1e-6 above the one before (XGBoost expectiles)
 )

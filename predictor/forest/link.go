@@ -52,6 +52,13 @@ func link32(link Link, margins, scores []float64) {
 	case Sort:
 		copy(scores, margins)
 		insertionSort(scores)
+	case SoftplusSteps:
+		sum := float32(margins[0])
+		scores[0] = float64(sum)
+		for i := 1; i < len(margins); i++ {
+			sum += 1e-6 + softplus32(float32(margins[i]))
+			scores[i] = float64(sum)
+		}
 	default:
 		copy(scores, margins)
 	}
@@ -96,6 +103,15 @@ func link64(link Link, scale float64, margins, scores []float64) {
 func sigmoid32(m float32) float32 {
 	return 1 / (exp32(min(-m, 88.7)) + 1)
 }
+
+func softplus32(x float32) float32 {
+	if x > 0 {
+		return x + log1p32(exp32(-x))
+	}
+	return log1p32(exp32(x))
+}
+
+func log1p32(x float32) float32 { return float32(math.Log1p(float64(x))) }
 
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 

@@ -63,11 +63,24 @@ func (f *xgbFile) inputs(e *Ensemble) error {
 		if len(f.types) > 0 && f.types[i] == "c" {
 			in.Kind = Categorical
 		}
-		if len(f.cats) > 0 {
+		if len(f.cats) > 0 && (f.since(3, 4) || isASCII(f.cats[i])) {
 			in.Categories = f.cats[i]
 		}
 	}
 	return nil
+}
+
+// isASCII tells names that can be trusted from those that cannot: XGBoost 3.1 to 3.3
+// cuts the bytes of all by their lengths in letters.
+func isASCII(names []string) bool {
+	for _, name := range names {
+		for i := range len(name) {
+			if name[i] >= 0x80 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // base turns base_score, which is in the space of the scores, into margins. It is
@@ -93,6 +106,9 @@ func (f *xgbFile) base(e *Ensemble) error {
 			return fmt.Errorf("base_score %q is not a score of %s", text, f.objective)
 		}
 		e.Base[g] = float64(margin)
+	}
+	if e.Link == SoftplusSteps {
+		softplusInverse(e.Base)
 	}
 	return nil
 }
@@ -144,7 +160,23 @@ func (f *xgbFile) body(e *Ensemble) error {
 		return err
 	}
 	e.Trees = slices.Clone(f.trees[:used])
+	if !f.since(1, 3) || f.booster == "dart" && !f.since(1, 4) {
+		baseLast(e)
+	}
 	return nil
+}
+
+// baseLast is for the first versions, which sum the leaves from 0 and then add the
+// base: it becomes the last tree, of one leaf. In-place prediction, where dart
+// differs, came with 1.4.
+func baseLast(e *Ensemble) {
+	e.DartInPlace = false
+	for g, base := range e.Base {
+		if base != 0 {
+			e.Trees = append(e.Trees, Tree{Group: g, Leaves: []Leaf{{Value: base}}, Weight: 1})
+			e.Base[g] = 0
+		}
+	}
 }
 
 // checkTrees gives each tree its group and weight, and checks what the tree alone
