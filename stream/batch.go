@@ -26,7 +26,7 @@ type batch struct {
 	delivered  time.Time // when it was handed to topic and cache
 	deployment *predictor.Deployment
 
-	rows   []row
+	rows   []result
 	chunks []chunk      // memory of the scoring, chunkRows rows each
 	out    []kgo.Record // what is produced for each record
 	cached []cacheRow   // what is written to Redis, gathered from the rows
@@ -45,8 +45,8 @@ type run struct {
 	next     checkpoint.Position
 }
 
-// A row is what scoring found out about one record.
-type row struct {
+// A result is what scoring found out about one record.
+type result struct {
 	reject    *reject // nil: it has a prediction
 	entity    []byte  // aliases the record or its chunk; nil: not cached
 	eventTime int64   // Unix ms, as versions count it

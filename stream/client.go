@@ -26,7 +26,6 @@ const fetchMaxBytes = 4 << 20
 func (c *Consumer) join() (err error) {
 	opts := append(c.connect[:len(c.connect):len(c.connect)],
 		kgo.ClientID("scry"),
-		kgo.MetadataMinAge(100*time.Millisecond), // how fast a moved leader or a new topic is noticed
 		kgo.WithHooks(&brokerWatch{health: c.health}),
 		kgo.WithPools(&recordPools{}),
 

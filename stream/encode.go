@@ -46,7 +46,7 @@ func newEncoder(d *predictor.Deployment) *encoder {
 
 // prediction appends the output topic's value for one row. id is the prediction's
 // prefix up to the offset (see source.id), scoredAt a formatted time.
-func (e *encoder) prediction(b []byte, id []byte, r *kgo.Record, w *row, scores []float64, scoredAt []byte) []byte {
+func (e *encoder) prediction(b []byte, id []byte, r *kgo.Record, w *result, scores []float64, scoredAt []byte) []byte {
 	b = append(append(b, '{'), id...)
 	b = append(strconv.AppendInt(b, r.Offset, 10), '"')
 	if w.entity != nil {
@@ -62,7 +62,7 @@ func (e *encoder) prediction(b []byte, id []byte, r *kgo.Record, w *row, scores 
 
 // cacheValue appends the Redis value for one row. Its first member is the version,
 // which the guard reads by position.
-func (e *encoder) cacheValue(b []byte, v *Version, id []byte, r *kgo.Record, w *row, scores []float64, scoredAt []byte) []byte {
+func (e *encoder) cacheValue(b []byte, v *Version, id []byte, r *kgo.Record, w *result, scores []float64, scoredAt []byte) []byte {
 	b = append(append(append(b, `{"v":"`...), v[:]...), '"')
 	if w.tombstone {
 		b = append(b, `,"deleted":true`...)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -210,15 +209,4 @@ func (halfModel) Predict(in, out []float64) error {
 
 func event(x float64, user string) string {
 	return `{"x":` + strconv.FormatFloat(x, 'g', -1, 64) + `,"user":"` + user + `"}`
-}
-
-// freeAddr returns an address nothing listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -23,7 +23,7 @@ type brake struct {
 }
 
 // observe takes in a batch's rows, oldest first, and says whether to hold.
-func (k *brake) observe(rows []row) error {
+func (k *brake) observe(rows []result) error {
 	var last *reject
 	for i := range rows {
 		r := rows[i].reject
