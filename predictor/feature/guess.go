@@ -19,7 +19,7 @@ type guess struct {
 
 const (
 	maxGuesses = 128 // an object
-	maxGuessed = 16 // bytes of a guess
+	maxGuessed = 16  // bytes of a guess
 )
 
 // at says whether the key behind the quote before p is g.

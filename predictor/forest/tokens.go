@@ -285,7 +285,7 @@ func within(field string, err error) error {
 	if err == nil {
 		return nil
 	}
-	inner, ok := err.(*fieldError)
+	inner, ok := err.(*fieldError) //nolint:errorlint // only the outermost one is extended
 	if !ok {
 		return &fieldError{field, err}
 	}
