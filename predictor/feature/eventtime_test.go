@@ -37,6 +37,7 @@ func TestEventTime(t *testing.T) {
 		{Seconds, `1.7955144e9`, 1795514400000, true},
 		{Seconds, `-0.0001`, -1, true},
 		{Seconds, `-1.0000000000000000000000001`, -1001, true},
+		{Seconds, `-1.0000000000000000000000010`, -1001, true},
 		{Seconds, `253402300799.9999`, endMilli - 1, true},
 		{Seconds, `253402300800`, 0, false},
 		{Seconds, `1795514400000`, 0, false},
@@ -61,7 +62,13 @@ func TestEventTime(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), "event time (t") {
 			t.Errorf("%q does not name the field", err)
 		}
-		for _, none := range []string{`{}`, `{"t":null}`} {
+		if c.ok {
+			again, err := j.Extract([]byte(`{"t":"wrong","t":`+c.value+`}`), nil, NewScratch(0))
+			if err != nil || again.EventTime != c.want {
+				t.Errorf("the last of two times: %d %v, want %d", again.EventTime, err, c.want)
+			}
+		}
+		for _, none := range []string{`{}`, `{"t":null}`, `{"t":` + c.value + `,"t":null}`} {
 			if f, err := j.Extract([]byte(none), nil, NewScratch(0)); err != nil || f.HasTime {
 				t.Errorf("%s: %t %v", none, f.HasTime, err)
 			}

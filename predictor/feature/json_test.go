@@ -2,6 +2,7 @@ package feature
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -104,6 +105,7 @@ func TestPlaces(t *testing.T) {
 		{`{"a":{"b":1,"c":2},"a":{"c":3}}`, []string{"a.b", "a.c"}, []float64{nan, 3}},
 		{`{"a":{"b":1},"a":7}`, []string{"a.b"}, []float64{nan}},
 		{`{"a":[1,2],"a":[3]}`, []string{"a[0]", "a[1]"}, []float64{3, nan}},
+		{`{"a":1,"a":{"b":2}}`, []string{"a", "a.b"}, []float64{nan, 2}},
 		{`{"a":"no object"}`, []string{"a.b"}, []float64{nan}},
 	} {
 		var fs []Feature
@@ -127,9 +129,10 @@ func TestPlaces(t *testing.T) {
 // TestBroken: a fault is one wherever it stands, also where nobody looks.
 func TestBroken(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	deepObject := func(n int) string { return strings.Repeat(`{"":`, n-1) + "{}" + strings.Repeat("}", n-1) }
 	values := []string{`01`, `1.`, `.5`, `+1`, `1e`, `-`, `nul`, `True`, `NaN`, `'a'`, `"a`, "\"\x1f\"", `"\x"`, `"\u12g4"`, `"\ud800"`, `"\udc00"`,
 		`"\ud800\u0041"`, "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "\"long enough to be past a word \xff\"",
-		`[1,]`, `[1 2]`, `[,]`, `[`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`, `{"a" 1}`, `{"a":1 "b":2}`, `{"\ud800":1}`, deep(64), `1 2`, `1}{`, ``}
+		`[1,]`, `[1 2]`, `[,]`, `[`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`, `{"a" 1}`, `{"a":1 "b":2}`, `{"\ud800":1}`, deep(64), deepObject(64), `1 2`, `1}{`, ``}
 	var events []string
 	for _, v := range values {
 		for _, key := range []string{"f", "g", "skipped"} {
@@ -147,8 +150,10 @@ func TestBroken(t *testing.T) {
 			t.Errorf("%q: %v", e, err)
 		}
 	}
-	if _, err := j.Extract([]byte(`{"skipped":`+deep(63)+`}`), row, s); err != nil {
-		t.Errorf("64 levels: %v", err)
+	for _, ok := range []string{deep(63), deepObject(63)} {
+		if _, err := j.Extract([]byte(`{"skipped":`+ok+`}`), row, s); err != nil {
+			t.Errorf("64 levels: %v", err)
+		}
 	}
 }
 
@@ -169,8 +174,10 @@ func TestEntity(t *testing.T) {
 	if _, err := j.Extract([]byte(`{"user":{"id":{}}}`), nil, s); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "entity (user.id)") {
 		t.Errorf("an object as entity: %v", err)
 	}
-	if f, err := j.Extract([]byte(`{"user":17}`), nil, s); err != nil || f.Entity != nil {
-		t.Errorf("no entity: %q %v", f.Entity, err)
+	for _, none := range []string{`{"user":17}`, `{"user":{"id":"a"},"user":{}}`, `{"user":{"id":{},"id":null}}`} {
+		if f, err := j.Extract([]byte(none), nil, s); err != nil || f.Entity != nil {
+			t.Errorf("%s: %q %v", none, f.Entity, err)
+		}
 	}
 }
 
@@ -198,6 +205,63 @@ func TestEntityOutlives(t *testing.T) {
 	}
 }
 
+// TestWideObject: a repeated key is noticed past the 64th that is wanted, too.
+func TestWideObject(t *testing.T) {
+	var fs []Feature
+	for i := range 200 {
+		fs = append(fs, Feature{Name: fmt.Sprint(i), Path: fmt.Sprintf("k%d.x", i), Missing: nan})
+	}
+	j, err := NewJSON(fs, JSONConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, row := NewScratch(200), make([]float64, 200)
+	for range 2 {
+		for i := range fs {
+			if _, err := j.Extract(fmt.Appendf(nil, `{"k7":{"x":7},"k%d":{"x":1},"k70":{"x":70},"k%d":{"y":1}}`, i, i), row, s); err != nil {
+				t.Fatal(err)
+			}
+			if row[i] == row[i] {
+				t.Fatalf("member %d is still %v", i, row[i])
+			}
+		}
+	}
+}
+
+// TestGuesses: what is expected of the next event settles on every member there was,
+// and is bounded however many keys come and go.
+func TestGuesses(t *testing.T) {
+	j, err := NewJSON([]Feature{{Name: "a", Path: "a", Missing: nan}}, JSONConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, row := NewScratch(1), make([]float64, 1)
+	extract := func(keys ...string) []guess {
+		t.Helper()
+		var b []byte
+		for _, k := range keys {
+			b = fmt.Appendf(b, `,"%s":1`, k)
+		}
+		if _, err := j.Extract(fmt.Appendf(nil, `{%s,"end":"far enough away"}`, b[1:]), row, s); err != nil || row[0] != 1 {
+			t.Fatalf("%v: %v %v", keys, row, err)
+		}
+		return s.guesses[j.root.id]
+	}
+	for range 3 {
+		extract("a", "b", "c")
+		extract("a", "c")
+		extract("x", "a", "b")
+		if g := extract("a", "b", "c"); len(g) != 5 {
+			t.Fatalf("%d keys expected, want x, a, b, c, end", len(g))
+		}
+	}
+	for i := range 5000 {
+		if g := extract("a", fmt.Sprint(i), fmt.Sprint("y", i)); len(g) > maxGuesses {
+			t.Fatalf("%d keys expected", len(g))
+		}
+	}
+}
+
 func TestNewJSONFaults(t *testing.T) {
 	_, err := NewJSON([]Feature{
 		{Name: "a", Path: "a"}, {Name: "a", Path: "b"}, {Name: "", Path: "c"}, {Name: "d", Path: "d..e"},
@@ -216,7 +280,7 @@ func TestNewJSONFaults(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	event := []byte(`{"id":"a\tb","t":"2026-11-24T10:00:00.123Z","n":0.12345678901234567,"m":"\u0031","s":"-3.5","c":"K\u00f6ln",` +
-		`"o":{"p":1e-300,"q":[0,{"r":1234567890123456789012345}]},"a_key_of_more_than_sixteen_bytes":1,"l":["Köln",null,"nan"]}`)
+		`"o":{"p":1e-300,"q":[0,{"r":1234567890123456789012345}]},"a_key_of_which_the_first_1_of_equal_bytes":1,"l":["Köln",null,"nan"]}`)
 	event = []byte(strings.Replace(string(event), `["Köln"`, `[7`, 1))
 	plan := fuzzPlans[0]
 	j, err := NewJSON(slices.DeleteFunc(slices.Clone(plan.features), func(f Feature) bool { return f.Path == "m" }), plan.config)

@@ -137,9 +137,9 @@ func (r *reader) longFraction(start, p int, whole uint64) (float64, int) {
 	if r.at(end)|0x20 == 'e' {
 		return 0, -1
 	}
-	d := decimal{mantissa: m, exp10: p - end, digits: end - start, negative: r.data[start] == '-'}
-	if !d.negative {
-		d.digits-- // the point; with a sign one digit too many is counted, to no harm
+	d := decimal{mantissa: m, exp10: p - end, digits: end - start - 1, negative: r.data[start] == '-'}
+	if d.negative {
+		d.digits--
 	}
 	f, _ := d.float(r.data[start:end]) // without an exponent never infinite
 	return f, end

@@ -55,3 +55,17 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestLongNumbers is for the roundings that the integer conversions decide by their
+// last bit: about one number in four thousand.
+func TestLongNumbers(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 100000 {
+		d := decimal{mantissa: 1e16 + r.Uint64N(9e18), exp10: r.IntN(55) - 27, digits: 19}
+		want, err := strconv.ParseFloat(fmt.Sprintf("%de%d", d.mantissa, d.exp10), 64)
+		got, ok := d.float(nil)
+		if err != nil || !ok || got != want {
+			t.Fatalf("%+v: %b, want %b", d, got, want)
+		}
+	}
+}

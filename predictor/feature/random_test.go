@@ -34,7 +34,7 @@ func TestRandomEvents(t *testing.T) {
 }
 
 var randomKeys = []string{"n", "m", "s", "c", "o", "l", "p", "q", "r", "id", "t", "a.b", `q\"\\`, "ö", "", "eightkey",
-	"sixteen_byte_key", "a_key_of_more_than_sixteen_bytes", "a_key_of_most_then_sixteen_bytes", `\u006e`, `eight\u006bey`, "x", "unwanted", "日本語のキー"}
+	"sixteen_byte_key", "a_key_of_which_the_first_1_of_equal_bytes", "a_key_of_which_the_first_2_of_equal_bytes", `\u006e`, `eight\u006bey`, "x", "unwanted", "日本語のキー"}
 
 var randomScalars = []string{"0", "-0", "1", "2.50", "17", "1e3", "-1.5E+3", "123456789", "12345678.87654321", "0.1234567", "9007199254740993",
 	"0.12345678901234567", "1e23", "8.5e-25", "1e999", "-1e-999", "123456789012345678901234567890", "1732442400", "1732442400.123", "253402300799.9999",
