@@ -23,6 +23,7 @@ type batch struct {
 	runs       []run // records of one partition, in order
 	bytes      int64
 	polled     time.Time
+	scored     time.Time // the predictions' scored_at and timestamp
 	delivered  time.Time // when it was handed to topic and cache
 	deployment *predictor.Deployment
 

@@ -27,7 +27,7 @@ func (c *Consumer) join() (err error) {
 	opts := append(c.connect[:len(c.connect):len(c.connect)],
 		kgo.ClientID("scry"),
 		kgo.WithHooks(&brokerWatch{health: c.health}),
-		kgo.WithPools(&recordPools{}),
+		kgo.WithPools(newRecordPools()),
 
 		kgo.ConsumerGroup(c.cfg.Kafka.Group),
 		kgo.ConsumeTopics(c.cfg.Input.Topics...),
@@ -177,27 +177,6 @@ func (c *Consumer) close() {
 		c.cache.close()
 	}
 }
-
-// recordPools keep the memory of fetched records from one fetch to the next; a batch
-// gives it back when it is released.
-type recordPools struct {
-	bytes   slicePool[byte]
-	records slicePool[kgo.Record]
-}
-
-// GetDecompressBytes is of kgo.PoolDecompressBytes.
-func (p *recordPools) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodecType) []byte {
-	return p.bytes.get(4 * len(compressed))
-}
-
-// PutDecompressBytes is of kgo.PoolDecompressBytes.
-func (p *recordPools) PutDecompressBytes(b []byte) { p.bytes.put(b) }
-
-// GetRecords is of kgo.PoolRecords.
-func (p *recordPools) GetRecords(n int) []kgo.Record { return p.records.get(n) }
-
-// PutRecords is of kgo.PoolRecords.
-func (p *recordPools) PutRecords(r []kgo.Record) { p.records.put(r) }
 
 // brokerWatch notes whether brokers can be reached: the client retries what fails and
 // says nothing. One broker of several that is down is the client's to work around;

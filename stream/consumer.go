@@ -254,8 +254,12 @@ func (c *Consumer) hold(ctx context.Context, b *batch, why error) {
 // fail stops the consumer with an error nothing will mend.
 func (c *Consumer) fail(err error) { c.cancelLoop(err) }
 
+// perEvent is what the consumer keeps for an event besides its bytes while it is in
+// flight: two records, a result, the encoded prediction and cache value.
+const perEvent = 1024
+
 func size(r *kgo.Record) int64 {
-	n := len(r.Key) + len(r.Value)
+	n := perEvent + len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
 		n += len(h.Key) + len(h.Value)
 	}

@@ -21,7 +21,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	const partitions = 6
 	h := newHarness(t, partitions)
 	h.cfg.Input.Entity = "user"
-	h.cfg.Delivery.MaxInFlight = 20_000
+	h.cfg.Delivery.MaxInFlight = 200_000
 	watch := h.watchCommits()
 
 	stop := make(chan struct{})

@@ -52,7 +52,8 @@ func (s *scorer) score(b *batch) error {
 		s.current, s.encoder, s.good = b.deployment, newEncoder(b.deployment), nil
 	}
 	chunks := b.chunkCount()
-	scoredAt := formatTime(time.Now())
+	b.scored = time.Now()
+	scoredAt := formatTime(b.scored)
 	if chunks == 1 {
 		s.chunk(b, 0, &s.workers[0], scoredAt)
 	} else {
@@ -169,7 +170,7 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 		}
 		src := b.runs[runAt].source
 		scores := w.scores[(i-from)*outs:][:outs]
-		out.Key, out.Headers = row.entity, r.Headers
+		out.Key, out.Headers, out.Timestamp = row.entity, r.Headers, b.scored
 		if !row.tombstone {
 			ch.stats.score = scores[0]
 			start := len(ch.arena)
