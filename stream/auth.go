@@ -2,17 +2,155 @@ package stream
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"os"
+	"strings"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
+const dialTimeout = 10 * time.Second
+
+// clientOpts are what every Kafka client needs to reach the brokers and log in. dial replaces
+// the network's when it is not nil. An error names the file at fault; it is worth no retry.
 func (k KafkaConfig) clientOpts(dial func(ctx context.Context, network, address string) (net.Conn, error)) ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...)}
-	if dial != nil {
-		opts = append(opts, kgo.Dialer(func(ctx context.Context, network, host string) (net.Conn, error) {
-			return dial(ctx, network, host)
-		}))
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	if k.TLS.Enabled {
+		if _, err := k.TLS.load(); err != nil {
+			return nil, err
+		}
+		dial = k.TLS.over(dial)
+	}
+	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.Dialer(dial)}
+	if k.SASL.TokenFile != "" {
+		if _, err := k.SASL.token(); err != nil {
+			return nil, err
+		}
+	}
+	if m := k.SASL.login(); m != nil {
+		opts = append(opts, kgo.SASL(m))
 	}
 	return opts, nil
+}
+
+// login is the mechanism configured; nil: none.
+func (c SASLConfig) login() sasl.Mechanism {
+	switch c.Mechanism {
+	case "PLAIN":
+		return plain.Auth{User: c.User, Pass: c.Password.Reveal()}.AsMechanism()
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: c.User, Pass: c.Password.Reveal()}.AsSha256Mechanism()
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: c.User, Pass: c.Password.Reveal()}.AsSha512Mechanism()
+	case "OAUTHBEARER":
+		return bearer{oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+			token, err := c.token()
+			return oauth.Auth{Token: token}, err
+		})}
+	}
+	return nil
+}
+
+// token is read again at each login: tokens live for minutes and are renewed on disk.
+func (c SASLConfig) token() (string, error) {
+	if c.TokenFile == "" {
+		return c.Token.Reveal(), nil
+	}
+	text, err := readSmall("kafka.sasl.token_file", c.TokenFile)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return "", fmt.Errorf("kafka.sasl.token_file: %s is empty; write the bearer token into it", c.TokenFile)
+	}
+	return token, nil
+}
+
+// bearer gives a refused token the error that a refused password has. Brokers answer it not
+// with a code but with a challenge (RFC 7628, 3.2.2), which the client takes for garbage.
+type bearer struct{ sasl.Mechanism }
+
+// Authenticate is of sasl.Mechanism.
+func (m bearer) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	s, first, err := m.Mechanism.Authenticate(ctx, host)
+	return bearerSession{s}, first, err
+}
+
+type bearerSession struct{ sasl.Session }
+
+// Challenge is of sasl.Session.
+func (s bearerSession) Challenge(answer []byte) (bool, []byte, error) {
+	done, next, err := s.Session.Challenge(answer)
+	if err != nil && len(answer) > 0 {
+		err = fmt.Errorf("%w: the broker says %.200q", kerr.SaslAuthenticationFailed, answer)
+	}
+	return done, next, err
+}
+
+// explain gives an error of a connection its mend. permanent tells that the brokers refuse
+// these credentials, which no retry changes; a certificate may yet be rotated.
+func (k KafkaConfig) explain(err error) (explained error, permanent bool) {
+	var (
+		hostname x509.HostnameError
+		untrust  x509.UnknownAuthorityError
+		invalid  x509.CertificateInvalidError
+		notTLS   tls.RecordHeaderError
+		remote   *net.OpError
+	)
+	say := func(mend string) error { return fmt.Errorf("%w; %s", err, mend) }
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed) && k.SASL.Mechanism == "OAUTHBEARER":
+		return say("the brokers refuse the token: renew the one in kafka.sasl.token_file or kafka.sasl.token"), true
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		return say(fmt.Sprintf("the brokers refuse user %q with %s: check kafka.sasl.user and kafka.sasl.password", k.SASL.User, k.SASL.Mechanism)), true
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return say("the brokers do not offer " + k.SASL.Mechanism + ": write another kafka.sasl.mechanism"), true
+	case errors.Is(err, kerr.IllegalSaslState):
+		return say("this port of the brokers expects no login: take kafka.sasl out, or write another port in kafka.brokers"), true
+	case errors.As(err, &hostname):
+		return say("write a name the certificate bears in kafka.brokers or kafka.tls.server_name"), false
+	case errors.As(err, &untrust):
+		return say("give the brokers' authority in kafka.tls.ca"), false
+	case errors.As(err, &invalid):
+		return say("the brokers' certificate must be renewed"), false
+	case errors.As(err, &notTLS):
+		return say("this port of the brokers speaks no TLS: turn kafka.tls.enabled off, or write another port in kafka.brokers"), false
+	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls's name for an alert
+		return say("the brokers refuse the connection's TLS: check kafka.tls.cert and kafka.tls.key"), false
+	case errors.Is(err, io.EOF):
+		return say("if the broker goes on closing connections, check that kafka.tls.enabled and kafka.sasl are what this port of it expects"), false
+	}
+	return err, false
+}
+
+// readSmall reads a file that the key at path names. More than a MiB is not what it should be.
+func readSmall(path, file string) ([]byte, error) {
+	const most = 1 << 20
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; check the path and its permissions", path, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("%s is larger than 1 MiB", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; give the path of a small text file", path, err)
+	}
+	return text, nil
 }
