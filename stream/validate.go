@@ -24,20 +24,20 @@ func (c Config) Validate() config.Faults {
 	return faults
 }
 
-func (c KafkaConfig) validate(faults *config.Faults) {
-	for i, broker := range c.Brokers {
+func (k KafkaConfig) validate(faults *config.Faults) {
+	for i, broker := range k.Brokers {
 		if problem := addressProblem(broker); problem != "" {
 			faults.Add(element("kafka.brokers", i), broker, problem, "write host:port, such as kafka-1:9092")
 		}
 	}
-	if c.Instance != "" && !legalName.MatchString(c.Instance) {
-		faults.Add("kafka.instance", c.Instance, "not a legal instance name", nameMend)
+	if k.Instance != "" && !legalName.MatchString(k.Instance) {
+		faults.Add("kafka.instance", k.Instance, "not a legal instance name", nameMend)
 	}
-	if len(c.Group) > maxName {
-		faults.Add("kafka.group", c.Group, "longer than 249 characters", "write a shorter name")
+	if len(k.Group) > maxName {
+		faults.Add("kafka.group", k.Group, "longer than 249 characters", "write a shorter name")
 	}
-	c.TLS.validate(faults)
-	c.SASL.validate(faults)
+	k.TLS.validate(faults)
+	k.SASL.validate(faults)
 }
 
 // addressProblem says what keeps address from being host:port; empty: nothing.
