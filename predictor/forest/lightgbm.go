@@ -95,20 +95,33 @@ func (f *lgbFile) inputs() error {
 	if err != nil {
 		return err
 	}
-	names := strings.Fields(f.header["feature_names"])
-	infos := strings.Fields(f.header["feature_infos"])
-	if len(names) != last+1 || len(infos) != last+1 {
-		return fmt.Errorf("max_feature_idx is %d, but there are %d feature_names and %d feature_infos", last, len(names), len(infos))
+	names, infos := f.header["feature_names"], f.header["feature_infos"]
+	if countWords(names) != last+1 || countWords(infos) != last+1 {
+		return fmt.Errorf("max_feature_idx is %d, but there are %d feature_names and %d feature_infos", last, countWords(names), countWords(infos))
 	}
-	f.e.Inputs = make([]Input, len(names))
-	for i := range f.e.Inputs {
-		f.e.Inputs[i].Name = names[i]
+	f.e.Inputs = make([]Input, last+1)
+	i := 0
+	for name := range strings.FieldsSeq(names) {
+		f.e.Inputs[i].Name = strings.Clone(name)
+		i++
+	}
+	i = 0
+	for info := range strings.FieldsSeq(infos) {
 		// [low:high] for numbers, a:b:c for categories, none for a constant.
-		if info := infos[i]; info != "none" && info[0] != '[' {
+		if info != "none" && info[0] != '[' {
 			f.e.Inputs[i].Kind = Categorical
 		}
+		i++
 	}
 	return nil
+}
+
+func countWords(s string) int {
+	n := 0
+	for range strings.FieldsSeq(s) {
+		n++
+	}
+	return n
 }
 
 // objective reads the first word's link, and the words after it: "binary sigmoid:1".
@@ -180,8 +193,8 @@ func (f *lgbFile) readTrees() error {
 		tree.Group = len(f.e.Trees) % f.e.Groups
 		f.e.Trees = append(f.e.Trees, tree)
 	}
-	if sizes, ok := f.header["tree_sizes"]; ok && len(strings.Fields(sizes)) != len(f.e.Trees) {
-		return fmt.Errorf("%d trees, but tree_sizes has %d entries: %w", len(f.e.Trees), len(strings.Fields(sizes)), errCut)
+	if sizes, ok := f.header["tree_sizes"]; ok && countWords(sizes) != len(f.e.Trees) {
+		return fmt.Errorf("%d trees, but tree_sizes has %d entries: %w", len(f.e.Trees), countWords(sizes), errCut)
 	}
 	if len(f.e.Trees)%f.e.Groups != 0 {
 		return fmt.Errorf("%d trees do not divide into rounds of num_tree_per_iteration=%d", len(f.e.Trees), f.e.Groups)
@@ -220,7 +233,7 @@ func (f *lgbFile) trailer() error {
 // categorical marks the inputs that the training parameters list: feature_infos does
 // not show those of one value. A list of names is left alone.
 func (f *lgbFile) categorical(list string) {
-	for _, word := range strings.Split(list, ",") {
+	for word := range strings.SplitSeq(list, ",") {
 		if i, err := strconv.Atoi(word); err == nil && i >= 0 && i < len(f.e.Inputs) {
 			f.e.Inputs[i].Kind = Categorical
 		}

@@ -177,7 +177,7 @@ func (t *lgbTree) build(inputs []Input) (Tree, error) {
 			}
 		}
 		if err != nil {
-			return Tree{}, within(fmt.Sprintf("node %d", i), err)
+			return Tree{}, fmt.Errorf("node %d: %w", i, err)
 		}
 		tree.Nodes[i] = n
 	}
@@ -267,7 +267,7 @@ func (t *lgbTree) fillLeaves(leaves []Leaf, inputs int) error {
 	for i := range leaves {
 		leaves[i].Value = t.leafValue[i]
 		if err := finite("leaf_value", t.leafValue[i]); err != nil {
-			return within(fmt.Sprintf("leaf %d", i), err)
+			return fmt.Errorf("leaf %d: %w", i, err)
 		}
 	}
 	if t.linear == 0 {
@@ -279,6 +279,13 @@ func (t *lgbTree) fillLeaves(leaves []Leaf, inputs int) error {
 	}
 	features := append([]int32(nil), t.leafFeatures...)
 	coefs := append([]float64(nil), t.leafCoef...)
+	for _, values := range [][]float64{t.leafConst, t.leafCoef} {
+		for _, v := range values {
+			if err := finite("value of leaf_const or leaf_coeff", v); err != nil {
+				return err
+			}
+		}
+	}
 	for i := range leaves {
 		n := int(t.leafFeatureCounts[i])
 		if n < 0 || n > len(features) {

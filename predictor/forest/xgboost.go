@@ -115,11 +115,17 @@ func (f *xgbFile) learner(name string) (err error) {
 	return unknownField()
 }
 
-// strings reads an object whose members are all strings.
+// strings reads an object whose members are all strings, and keeps those that tell
+// how to score.
 func (f *xgbFile) strings(into map[string]string) error {
 	return f.object(func(name string) (err error) {
-		into[name], err = f.text()
-		return err
+		switch name {
+		case "best_iteration", "best_ntree_limit", "base_score", "num_class", "num_feature", "num_target",
+			"num_trees", "num_parallel_tree", "num_nodes", "size_leaf_vector":
+			into[name], err = f.text()
+			return err
+		}
+		return f.expect(str, "a string")
 	})
 }
 

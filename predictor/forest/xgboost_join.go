@@ -280,7 +280,7 @@ func (f *xgbFile) linear(e *Ensemble) error {
 	all := make([]float64, len(f.weights))
 	for i, w := range f.weights {
 		all[i] = float64(w)
-		if err := finite(fmt.Sprintf("model.weights[%d]", i), all[i]); err != nil {
+		if err := finite("value of model.weights", all[i]); err != nil {
 			return err
 		}
 	}

@@ -142,7 +142,7 @@ func (c *xgbColumns) build(setWords *int) (Tree, error) {
 			err = c.split(v.node)
 		}
 		if err != nil {
-			return Tree{}, within(fmt.Sprintf("node %d", v.node), err)
+			return Tree{}, fmt.Errorf("node %d: %w", v.node, err)
 		}
 		if v.parent >= 0 && v.right {
 			c.out[v.parent].Right = place
