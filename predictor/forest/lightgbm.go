@@ -79,9 +79,6 @@ func (f *lgbFile) readHeader() error {
 	return nil
 }
 
-// short cuts what an error quotes.
-func short(s string) string { return s[:min(len(s), 60)] }
-
 func (f *lgbFile) count(name string) (int, error) {
 	n, err := strconv.ParseInt(f.header[name], 10, 32)
 	if err != nil || n < 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // kind is a token's type.
@@ -89,7 +90,7 @@ func (d *document) object(member func(name string) error) error {
 			return nil
 		}
 		name := string(d.tok.text)
-		if err := within(name, member(name)); err != nil {
+		if err := within(short(name), member(name)); err != nil {
 			return err
 		}
 	}
@@ -214,7 +215,7 @@ func (d *document) asInt() (int64, error) {
 	case literal:
 		v, err := strconv.ParseInt(string(d.tok.text), 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a whole number", d.tok.text)
+			return 0, fmt.Errorf("%q is not a whole number", short(string(d.tok.text)))
 		}
 		return v, nil
 	}
@@ -230,7 +231,7 @@ func (d *document) asFloat32() (float32, error) {
 	case literal:
 		v, err := strconv.ParseFloat(string(d.tok.text), 32)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a float32", d.tok.text)
+			return 0, fmt.Errorf("%q is not a float32", short(string(d.tok.text)))
 		}
 		return float32(v), nil
 	}
@@ -257,7 +258,7 @@ func (d *document) category() (string, error) {
 		}
 		v, err := strconv.ParseFloat(string(d.tok.text), 64)
 		if err != nil {
-			return "", fmt.Errorf("%q is not a number", d.tok.text)
+			return "", fmt.Errorf("%q is not a number", short(string(d.tok.text)))
 		}
 		return formatNumber(v, 64), nil
 	}
@@ -289,9 +290,12 @@ func within(field string, err error) error {
 	if !ok {
 		return &fieldError{field, err}
 	}
-	if inner.field[0] != '[' {
+	if !strings.HasPrefix(inner.field, "[") {
 		field += "."
 	}
 	inner.field = field + inner.field
 	return inner
 }
+
+// short cuts what an error quotes.
+func short(s string) string { return s[:min(len(s), 60)] }

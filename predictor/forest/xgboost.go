@@ -137,7 +137,7 @@ func count(params map[string]string, name string, absent int) (int, error) {
 	}
 	v, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || v < 0 {
-		return 0, fmt.Errorf("%s is %q, not a count", name, text)
+		return 0, fmt.Errorf("%s is %q, not a count", name, short(text))
 	}
 	return int(v), nil
 }

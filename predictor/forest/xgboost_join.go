@@ -89,7 +89,7 @@ func (f *xgbFile) base(e *Ensemble) error {
 	text := f.params["base_score"]
 	list := strings.Split(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ",")
 	if len(list) != 1 && len(list) != e.Groups {
-		return fmt.Errorf("base_score %q is not for %d outputs", text, e.Groups)
+		return fmt.Errorf("base_score %q is not for %d outputs", short(text), e.Groups)
 	}
 	e.Base = make([]float64, e.Groups)
 	for g := range e.Base {
@@ -99,11 +99,11 @@ func (f *xgbFile) base(e *Ensemble) error {
 		}
 		score, err := strconv.ParseFloat(strings.TrimSpace(entry), 32)
 		if err != nil {
-			return fmt.Errorf("base_score %q is not a number", text)
+			return fmt.Errorf("base_score %q is not a number", short(text))
 		}
 		margin := xgbObjectives[f.objective].margin(float32(score), f.since(3, 2))
 		if margin != margin || math.IsInf(float64(margin), 1) {
-			return fmt.Errorf("base_score %q is not a score of %s", text, f.objective)
+			return fmt.Errorf("base_score %q is not a score of %s", short(text), f.objective)
 		}
 		e.Base[g] = float64(margin)
 	}
@@ -140,7 +140,7 @@ func (f *xgbFile) body(e *Ensemble) error {
 		return f.linear(e)
 	case "gbtree", "dart":
 	default:
-		return fmt.Errorf("name: unknown booster %q", f.booster)
+		return fmt.Errorf("name: unknown booster %q", short(f.booster))
 	}
 	if f.booster == "dart" && len(f.drop) != len(f.trees) || f.drop != nil && len(f.drop) != len(f.trees) {
 		return fmt.Errorf("weight_drop has %d values for %d trees", len(f.drop), len(f.trees))
@@ -183,7 +183,7 @@ func baseLast(e *Ensemble) {
 // could not: its features and the length of its vectors.
 func (f *xgbFile) checkTrees(e *Ensemble, vectors *bool) error {
 	if n, err := count(f.params, "num_trees", len(f.trees)); err != nil || n != len(f.trees) || len(f.groups) != n {
-		return fmt.Errorf("trees has %d entries, tree_info %d, num_trees is %q", len(f.trees), len(f.groups), f.params["num_trees"])
+		return fmt.Errorf("trees has %d entries, tree_info %d, num_trees is %q", len(f.trees), len(f.groups), short(f.params["num_trees"]))
 	}
 	for i := range f.trees {
 		t := &f.trees[i]

@@ -67,7 +67,7 @@ func log32(x float32) float32 { return float32(math.Log(float64(x))) }
 func (f *xgbFile) link(e *Ensemble) error {
 	o, ok := xgbObjectives[f.objective]
 	if !ok {
-		return fmt.Errorf("objective: %q is none of XGBoost's own, so its scores are unknown", f.objective)
+		return fmt.Errorf("objective: %q is none of XGBoost's own, so its scores are unknown", short(f.objective))
 	}
 	classes, err := count(f.params, "num_class", 0)
 	if err != nil {
