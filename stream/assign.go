@@ -269,7 +269,6 @@ func (c *Consumer) forget(ps []checkpoint.Partition, how string) {
 // whatever can mend.
 func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32, err error) {
 	var loss *kgo.ErrDataLoss
-	var group *kgo.ErrGroupSession
 	switch {
 	case ctx.Err() != nil, errors.Is(err, kgo.ErrClientClosed), errors.Is(err, context.Canceled):
 	case errors.Is(err, kerr.OffsetOutOfRange):
@@ -281,26 +280,22 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 		c.fail(fmt.Errorf("input topic %s was deleted or recreated: %w; start again, and input.on_data_loss decides", topic, err))
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		c.fail(fmt.Errorf("not allowed to read topic %s: %w; grant READ to this user", topic, err))
-	case errors.As(err, &group):
-		c.groupError(group)
-	case isAuth(err):
-		c.fail(authError(err))
+	case errors.Is(err, kerr.FencedInstanceID):
+		c.fail(fenced(err))
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		c.fail(fmt.Errorf("not allowed to join group %s: %w; grant READ on the group to this user", c.cfg.Kafka.Group, err))
 	default:
-		c.log.Warn("fetch failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+		explained, permanent := c.cfg.Kafka.explain(err)
+		if permanent {
+			c.fail(explained)
+			return
+		}
+		c.log.Warn("fetch or group session failed, the client tries again", "topic", topic, "partition", partition, "error", explained)
 	}
 }
 
-func (c *Consumer) groupError(err error) {
-	switch {
-	case errors.Is(err, kerr.FencedInstanceID):
-		c.fail(fmt.Errorf("another process has taken this instance's place in the group: %w; give each its own kafka.instance", err))
-	case errors.Is(err, kerr.GroupAuthorizationFailed):
-		c.fail(fmt.Errorf("not allowed to join group %s: %w; grant READ on the group to this user", c.cfg.Kafka.Group, err))
-	case isAuth(err):
-		c.fail(authError(err))
-	default:
-		c.log.Warn("group session ended, joining again", "error", err)
-	}
+func fenced(err error) error {
+	return fmt.Errorf("another process has taken this instance's place in the group: %w; give each its own kafka.instance", err)
 }
 
 // outOfRange is retention overtaking the consumer while it runs.

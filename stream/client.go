@@ -117,11 +117,12 @@ var errNoTopic = errors.New("topics are missing")
 func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, c.cfg.Output.DeadLetterTopic)
 	details, err := adm.ListTopics(ctx, need...)
-	if isAuth(err) {
-		return Permanent(authError(err))
-	}
 	if err != nil {
-		return err
+		explained, permanent := c.cfg.Kafka.explain(err)
+		if permanent {
+			return Permanent(explained)
+		}
+		return explained
 	}
 	var missing []string
 	for _, topic := range need {
@@ -225,12 +226,4 @@ func (c InputConfig) policy() checkpoint.Policy {
 		p.OnDataLoss = checkpoint.FromEarliest
 	}
 	return p
-}
-
-func isAuth(err error) bool {
-	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism) || errors.Is(err, kerr.IllegalSaslState)
-}
-
-func authError(err error) error {
-	return fmt.Errorf("the brokers refuse these credentials: %w; see kafka.sasl", err)
 }

@@ -104,7 +104,7 @@ func (c *Consumer) commitFailed(err error) {
 	c.metrics.commitErrors.Inc()
 	switch {
 	case errors.Is(err, kerr.FencedInstanceID):
-		c.fail(fmt.Errorf("another process has taken this instance's place in the group: %w; give each its own kafka.instance", err))
+		c.fail(fenced(err))
 	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):
 		c.fail(fmt.Errorf("not allowed to commit for group %s: %w; grant READ on the group and its topics", c.cfg.Kafka.Group, err))
 	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID),

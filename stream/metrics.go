@@ -168,12 +168,13 @@ func (m *metrics) done(b *batch) {
 
 // What is read off the consumer's state at each scrape.
 var (
-	lagDesc        = prometheus.NewDesc("scry_consumer_lag", "Records between the next to be committed and the end of the partition.", []string{"topic", "partition"}, nil)
-	lagSecondsDesc = prometheus.NewDesc("scry_consumer_lag_seconds", "Age of the last record done while there is lag; 0 without.", []string{"topic", "partition"}, nil)
-	flightDesc     = prometheus.NewDesc("scry_in_flight_bytes", "Bytes of events read and not yet delivered.", nil, nil)
-	batchesDesc    = prometheus.NewDesc("scry_in_flight_batches", "Batches read and not yet delivered.", nil, nil)
-	oldestDesc     = prometheus.NewDesc("scry_oldest_batch_age_seconds", "Age of the oldest batch in flight; 0 without.", nil, nil)
-	dependencyDesc = prometheus.NewDesc("scry_dependency_up", "0 while a dependency is unreachable.", []string{"dependency"}, nil)
+	lagDesc         = prometheus.NewDesc("scry_consumer_lag", "Records between the next to be committed and the end of the partition.", []string{"topic", "partition"}, nil)
+	lagSecondsDesc  = prometheus.NewDesc("scry_consumer_lag_seconds", "Age of the last record done while there is lag; 0 without.", []string{"topic", "partition"}, nil)
+	flightDesc      = prometheus.NewDesc("scry_in_flight_bytes", "Bytes of events read and not yet delivered.", nil, nil)
+	batchesDesc     = prometheus.NewDesc("scry_in_flight_batches", "Batches read and not yet delivered.", nil, nil)
+	oldestDesc      = prometheus.NewDesc("scry_oldest_batch_age_seconds", "Age of the oldest batch in flight; 0 without.", nil, nil)
+	certificateDesc = prometheus.NewDesc("scry_certificate_not_after_timestamp_seconds", "When the client certificate in kafka.tls.cert expires, Unix time; absent without one.", nil, nil)
+	dependencyDesc  = prometheus.NewDesc("scry_dependency_up", "0 while a dependency is unreachable.", []string{"dependency"}, nil)
 )
 
 // Describe is of prometheus.Collector.
@@ -193,6 +194,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(flightDesc, float64(bytes))
 	gauge(batchesDesc, float64(batches))
 	gauge(oldestDesc, age.Seconds())
+	if at, ok := m.consumer.cfg.Kafka.certNotAfter(); ok {
+		gauge(certificateDesc, float64(at.Unix()))
+	}
 	for _, dependency := range dependencies {
 		up := 1.0
 		if m.consumer.health.isDown(dependency) {

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -135,22 +135,21 @@ func (w *world) read(topic string, within time.Duration, f func(*kgo.Record) boo
 
 // prediction is the output topic's value, as a reader would declare it.
 type prediction struct {
-	ID     string
-	Entity string
-	Score  float64
-	Label  string
+	ID        string
+	Entity    string
+	Score     float64
+	EventTime string `json:"event_time"`
 }
 
-// osiEvents are the shared events of real sessions, with some poison mixed in: the
-// lines, which of them are poison, and the golden score of each other.
-func osiEvents(t *testing.T) (lines [][]byte, golden map[int]float64) {
+// sharedEvents are the shared events of real sessions and the score the training
+// library gave each.
+func sharedEvents(t *testing.T) (events [][]byte, golden []float64) {
 	t.Helper()
 	dir := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
-	f, err := os.Open(filepath.Join(dir, "events.jsonl"))
+	text, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	raw, err := os.ReadFile(filepath.Join(dir, "golden-events.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -159,73 +158,108 @@ func osiEvents(t *testing.T) (lines [][]byte, golden map[int]float64) {
 	if err := json.Unmarshal(raw, &scores); err != nil {
 		t.Fatal(err)
 	}
-	golden = map[int]float64{}
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if n := len(lines); n%97 == 50 {
-			lines = append(lines, []byte(`{"user_id":"u1","session":{"mon`))
+	for i, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+		score, ok := scores[strconv.Itoa(i)]
+		if !ok {
+			t.Fatalf("event %d has no golden score", i)
 		}
-		line := len(lines) - (len(lines)+97-51)/97
-		golden[len(lines)] = scores[fmt.Sprint(line)]
-		lines = append(lines, bytes.Clone(s.Bytes()))
+		events, golden = append(events, line), append(golden, score)
 	}
-	return lines, golden
+	return events, golden
 }
 
-// TestRealEventsThroughRealKafka sends real sessions, some broken, through a real Kafka
-// and a real Redis: each gives the score the training library gave it, or is a dead letter.
+// realSessions are the 12,330 rows of the shared data set as events, of 3,000 users.
+func realSessions(t *testing.T, d *predictor.Deployment) [][]byte {
+	t.Helper()
+	f, err := os.Open(filepath.Join(testenv.Shared(t), "data", "osi", "online_shoppers_intention.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	start := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	var events [][]byte
+	for i, row := range rows[1:] {
+		event := map[string]any{"user_id": fmt.Sprintf("u%d", i%3000), "ts": start.Add(time.Duration(i) * time.Millisecond).Format(time.RFC3339Nano)}
+		for _, ft := range d.Features {
+			var v any = row[column[ft.Name]]
+			if len(ft.Categories) == 0 {
+				v = json.RawMessage(strings.ToLower(row[column[ft.Name]]))
+			}
+			at := event
+			path := strings.Split(ft.Path, ".")
+			for _, key := range path[:len(path)-1] {
+				if at[key] == nil {
+					at[key] = map[string]any{}
+				}
+				at = at[key].(map[string]any)
+			}
+			at[path[len(path)-1]] = v
+		}
+		b, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, b)
+	}
+	return events
+}
+
+// TestRealEventsThroughRealKafka sends every session of the shared data set, the shared
+// events and some poison through a real Kafka and a real Redis: each event gives the
+// score that a direct call gives (and, where there is one, the training library's), or
+// is a dead letter.
 func TestRealEventsThroughRealKafka(t *testing.T) {
-	lines, golden := osiEvents(t)
-	w := newWorld(t, 4)
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	d, err := predictor.Load(model, predictor.Config{Threshold: 0.5, Entity: "user_id"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := make(map[string]int, len(lines)) // a prediction's id -> its line
-	newest := map[string]string{}           // user -> id of its newest event
-	for i, line := range lines {
-		r := &kgo.Record{Topic: w.in, Key: []byte(user(line)), Value: line}
-		if err := w.client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-		id := fmt.Sprintf("%s-%d-%d", w.in, r.Partition, r.Offset)
-		ids[id] = i
-		if _, ok := golden[i]; ok {
-			newest[user(line)] = id
-		}
-	}
+	events, golden := sharedEvents(t)
+	events = append(events, realSessions(t, d)...)
+	w := newWorld(t, 4)
+	ids := w.produce(events, 97)
 	w.scry("run", "-c", w.config(model, ""))
 
-	seen := map[int]float64{}
-	w.read(w.out, time.Minute, func(r *kgo.Record) bool {
+	scores := make([]float64, len(events))
+	seen := map[string]bool{}
+	newest := map[string]string{} // entity -> id of its newest event
+	for i, event := range events {
+		newest[user(event)] = ids.of[i]
+	}
+	w.read(w.out, 2*time.Minute, func(r *kgo.Record) bool {
 		var p prediction
 		if err := json.Unmarshal(r.Value, &p); err != nil {
 			t.Fatalf("%v: %s", err, r.Value)
 		}
-		line := ids[p.ID]
-		if _, again := seen[line]; again {
-			t.Errorf("%s came twice", p.ID)
+		i, ok := ids.at[p.ID]
+		if !ok || seen[p.ID] {
+			t.Fatalf("%s is a repeat or of no good event", p.ID)
 		}
-		seen[line] = p.Score
-		if float32(p.Score) != float32(golden[line]) {
-			t.Errorf("%s: score %v, golden %v", p.ID, p.Score, golden[line])
+		seen[p.ID] = true
+		scores[i] = p.Score
+		if i < len(golden) && float32(p.Score) != float32(golden[i]) {
+			t.Errorf("%s: score %v, golden %v", p.ID, p.Score, golden[i])
 		}
-		if direct := scoreOf(t, d, lines[line]); direct != p.Score {
-			t.Errorf("%s: score %v, a direct call gives %v", p.ID, p.Score, direct)
+		if direct, err := d.Score(events[i]); err != nil || direct[0] != p.Score {
+			t.Errorf("%s: score %v, a direct call gives %v, %v", p.ID, p.Score, direct, err)
 		}
-		return len(seen) == len(golden)
+		return len(seen) == len(events)
 	})
-	poison := 0
+	dead := 0
 	w.read(w.dlq, time.Minute, func(r *kgo.Record) bool {
-		for _, h := range r.Headers {
-			if h.Key == "scry-position" {
-				if _, good := golden[ids[string(h.Value)]]; good {
-					t.Errorf("%s is a dead letter: %s", h.Value, r.Value)
-				}
-			}
+		if !bytes.Equal(r.Value, poison) {
+			t.Errorf("a good event is a dead letter: %s", r.Value)
 		}
-		poison++
-		return poison == len(lines)-len(golden)
+		dead++
+		return dead == ids.poison
 	})
 	for u, id := range newest {
 		v, err := w.redis.Get(context.Background(), "pred:"+d.Name+":"+u).Bytes()
@@ -236,29 +270,151 @@ func TestRealEventsThroughRealKafka(t *testing.T) {
 		if err := json.Unmarshal(v, &c); err != nil {
 			t.Fatal(err)
 		}
-		if c.ID != id || c.Score != seen[ids[id]] {
-			t.Errorf("cache of %s: %s with %v, want %s with %v", u, c.ID, c.Score, id, seen[ids[id]])
+		if c.ID != id || c.Score != scores[ids.at[id]] {
+			t.Errorf("cache of %s: %s with %v, want %s with %v", u, c.ID, c.Score, id, scores[ids.at[id]])
 		}
 	}
+	t.Logf("%d events, %d dead letters, %d entities", len(events), dead, len(newest))
 }
 
-func user(line []byte) string {
+// poison is an event nobody can decode.
+var poison = []byte(`{"user_id":"u1","session":{"mon`)
+
+// produced is where the events of a test lie.
+type produced struct {
+	of     []string       // event -> the id of its prediction
+	at     map[string]int // and back
+	poison int
+}
+
+// produce writes events keyed by user, with poison after every n of them (0: none).
+func (w *world) produce(events [][]byte, n int) produced {
+	w.t.Helper()
+	p := produced{of: make([]string, len(events)), at: make(map[string]int, len(events))}
+	records := make([]*kgo.Record, 0, len(events))
+	index := map[*kgo.Record]int{}
+	for i, event := range events {
+		r := &kgo.Record{Topic: w.in, Key: []byte(user(event)), Value: event}
+		index[r] = i
+		records = append(records, r)
+		if n > 0 && i%n == n/2 {
+			p.poison++
+			records = append(records, &kgo.Record{Topic: w.in, Key: []byte("u1"), Value: poison})
+		}
+	}
+	if err := w.client.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+	for r, i := range index {
+		p.of[i] = fmt.Sprintf("%s-%d-%d", w.in, r.Partition, r.Offset)
+		p.at[p.of[i]] = i
+	}
+	return p
+}
+
+func user(event []byte) string {
 	var e struct {
 		User string `json:"user_id"`
 	}
-	_ = json.Unmarshal(line, &e) // a poison line has none
+	_ = json.Unmarshal(event, &e) // poison has none
 	return e.User
 }
 
-// scoreOf is what the predictor says of an event, without any stream.
-func scoreOf(t *testing.T, d *predictor.Deployment, event []byte) float64 {
-	t.Helper()
-	scores, err := d.Score(event)
+// TestKilledMembersLoseNothing kills one of two members, hard, every few seconds while
+// 20,000 events a second come in: every event has its prediction, and every user's
+// cached one is the one with the greatest version.
+func TestKilledMembersLoseNothing(t *testing.T) {
+	const rate, seconds = 20_000, 12
+	w := newWorld(t, 8)
+	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
+	events, _ := sharedEvents(t)
+	config := w.config(model, "kafka: {session_timeout: 6s}\n")
+	members := []*exec.Cmd{w.scry("run", "-c", config), w.scry("run", "-c", config)}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	kills := 0
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(3 * time.Second): // the killer's own rhythm
+			}
+			_ = members[i%2].Process.Kill()
+			_ = members[i%2].Wait()
+			members[i%2] = w.scry("run", "-c", config)
+			kills++
+		}
+	})
+	total := w.flood(events, rate, seconds)
+	cancel()
+	wg.Wait()
+
+	got := map[string]int{}
+	newest := map[string]prediction{}
+	w.read(w.out, 2*time.Minute, func(r *kgo.Record) bool {
+		var p prediction
+		if err := json.Unmarshal(r.Value, &p); err != nil {
+			t.Fatal(err)
+		}
+		got[p.ID]++
+		if p.newer(newest[p.Entity]) {
+			newest[p.Entity] = p
+		}
+		return len(got) == total
+	})
+	repeats := 0
+	for _, n := range got {
+		repeats += n - 1
+	}
+	for entity, want := range newest {
+		v, err := w.redis.Get(context.Background(), "pred:osi-xgb:"+entity).Bytes()
+		if err != nil {
+			t.Fatalf("cache of %s: %v", entity, err)
+		}
+		if !bytes.Contains(v, []byte(`"id":"`+want.ID+`"`)) {
+			t.Errorf("cache of %s: %s, want %s of %s", entity, v, want.ID, want.EventTime)
+		}
+	}
+	t.Logf("%d events, %d kills, %d repeats", total, kills, repeats)
+}
+
+// newer reports whether p's version is greater than q's: by event time, then offset.
+// Events of one entity are in one partition here.
+func (p prediction) newer(q prediction) bool {
+	if p.EventTime != q.EventTime {
+		return p.EventTime > q.EventTime
+	}
+	return offsetOf(p.ID) > offsetOf(q.ID)
+}
+
+func offsetOf(id string) int {
+	n, err := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:])
 	if err != nil {
-		t.Fatal(err)
+		return -1
 	}
-	if math.IsNaN(scores[0]) {
-		t.Fatal("NaN")
+	return n
+}
+
+// flood produces the events over and over at a rate, and returns how many.
+func (w *world) flood(events [][]byte, rate, seconds int) int {
+	start := time.Now()
+	total := rate * seconds
+	for i := 0; i < total; {
+		due := int(time.Since(start).Seconds() * float64(rate))
+		for ; i < min(due, total); i++ {
+			e := events[i%len(events)]
+			w.client.Produce(context.Background(), &kgo.Record{Topic: w.in, Key: []byte(user(e)), Value: e}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					w.t.Errorf("produce: %v", err)
+				}
+			})
+		}
+		time.Sleep(5 * time.Millisecond) // the pace of the load
 	}
-	return scores[0]
+	if err := w.client.Flush(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	return total
 }

@@ -60,7 +60,9 @@ func (e *usageError) Unwrap() error { return e.error }
 // A signalError is a second signal, which cuts a drain short: its number.
 type signalError int
 
-func (e signalError) Error() string { return "stopped by a second signal; what was in flight will be read again" }
+func (e signalError) Error() string {
+	return "stopped by a second signal; what was in flight will be read again"
+}
 
 // noArgs and oneArg are cobra's, as usage errors.
 func exactArgs(n int) cobra.PositionalArgs {

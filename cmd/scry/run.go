@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -125,9 +124,6 @@ func (f *configFlags) register(cmd *cobra.Command) {
 }
 
 func (f *configFlags) load() (Config, *config.Provenance, error) {
-	if f.path == "" && len(f.sets) == 0 {
-		return Config{}, nil, &usageError{errors.New("which configuration? give it with -c scry.yaml")}
-	}
 	return loadConfig(f.path, f.sets)
 }
 
