@@ -96,6 +96,8 @@ start() { # DIR N PORT
     # shellcheck disable=SC2086 # options are words
     jvm "$dir" ${KAFKA_OPTS:--Xms256m -Xmx512m} kafka.Kafka "$dir/broker-$i.properties" </dev/null >>"$dir/broker-$i.log" 2>&1 &
     echo $! >"$dir/broker-$i.pid"
+    # until it is Java, is_running would not know it
+    while kill -0 $! 2>/dev/null && ! is_running "$dir" "$i"; do sleep 0.05; done
   done
   deadline=$((SECONDS + 90))
   for ((i = 1; i <= n; i++)); do
