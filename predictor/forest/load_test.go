@@ -2,6 +2,7 @@ package forest
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,9 @@ func TestTiny(t *testing.T) {
 		{tinyLGB, []float64{0.5, 0}, 1},
 		{tinyLGB, []float64{0.75, 1}, 2},
 		{tinyLGB, []float64{0.75, 2}, 5},
+		{strings.Replace(tinyLGB, "threshold=0.5", "threshold=inf", 1), []float64{math.Inf(1), 0}, 1},
+		{strings.Replace(tinyLGB, "threshold=0.5", "threshold=inf", 1), []float64{math.NaN(), 0}, 1},
+		{strings.Replace(tinyLGB, "threshold=0.5 0\ndecision_type=10", "threshold=inf 0\ndecision_type=8", 1), []float64{math.NaN(), 1}, 2},
 	} {
 		e, err := Load("tiny", []byte(c.file))
 		if err != nil {

@@ -81,7 +81,7 @@ def xgboost_sets(out):
                 feature, value = line[line.index("[") + 1:line.index("]")].split("<")
                 yield features.index(feature), float(value)
 
-    def train(case, params, y=None, x=None, kinds=None, codes=(), weights=None, bounds=None, ubj=False, inplace=False, rounds=ROUNDS):
+    def train(case, params, y=None, x=None, kinds=None, codes=(), bounds=None, ubj=False, inplace=False, rounds=ROUNDS):
         dx, dy, signal = data(classes=params.get("num_class", 2))
         x = dx if x is None else x
         extra = {"feature_types": kinds} if kinds else {}
@@ -136,9 +136,11 @@ def xgboost_sets(out):
         train("poisson", {"objective": "count:poisson"}, y=counts)
         train("linear", {"objective": "reg:linear"}, y=signal)
         train("hinge", {"objective": "binary:hinge"})
+    if version in ((1, 3), (3, 4)):
+        base = {"base_score": [0.3, 0.1, -0.2]} if version >= (3, 1) else {}  # gblinear takes the first for all
+        train("gblinear", dict({"objective": "multi:softprob", "num_class": 3, "booster": "gblinear"}, **base))
     if version == (1, 3):
         train("forest-cox", {"objective": "survival:cox", "num_parallel_tree": 2, "subsample": 0.5}, y=positive)
-        train("gblinear", {"objective": "multi:softprob", "num_class": 3, "booster": "gblinear"})
         train("pseudohuber", {"objective": "reg:pseudohubererror"}, y=signal)
         train("logitraw", {"objective": "binary:logitraw", "base_score": 0.3})
     if version == (1, 6):
@@ -153,7 +155,7 @@ def xgboost_sets(out):
     if version >= (2, 0):
         two = np.stack([signal, signal ** 2], axis=1)
         train("vector", {"objective": "reg:squarederror", "multi_strategy": "multi_output_tree", "tree_method": "hist"}, y=two, ubj=True)
-    if version >= (3, 0):
+    if version in ((3, 0), (3, 4)):
         train("targets", {"objective": "binary:logistic"}, y=np.stack([y, 1 - y], axis=1))
     if version >= (3, 3):
         train("expectile", {"objective": "reg:expectileerror", "expectile_alpha": [0.2, 0.8]}, y=signal)
