@@ -113,14 +113,6 @@ func (f *lgbFile) inputs() error {
 	return nil
 }
 
-func countWords(s string) int {
-	n := 0
-	for range strings.FieldsSeq(s) {
-		n++
-	}
-	return n
-}
-
 // objective reads the first word's link, and the words after it: "binary sigmoid:1".
 func (f *lgbFile) objective() error {
 	e := f.e
