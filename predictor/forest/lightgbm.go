@@ -9,7 +9,7 @@ import (
 
 // lgbFile is a LightGBM text model while it is read: lines of name=value, a header,
 // a block a tree, and what follows them. The layout is that of SaveModelToString
-// and Tree::ToString of versions 2.0.5 to 4.7.
+// and Tree::ToString of versions 2.0.12 to 4.7.
 type lgbFile struct {
 	rest   []byte
 	line   int               // the number of the line last read
@@ -73,6 +73,8 @@ func (f *lgbFile) readHeader() error {
 	switch v := f.header["version"]; v {
 	case "v2", "v3", "v4":
 		f.e.Version = v
+	case "":
+		return fmt.Errorf("version is missing: written by LightGBM before 2.0.12")
 	default:
 		return fmt.Errorf("version is %q, readable are v2, v3 and v4", short(v))
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Load reads a model as XGBoost 1.0 to 3.4 (JSON or UBJ) or LightGBM 2.0.5 to 4.7
+// Load reads a model as XGBoost 1.0 to 3.4 (JSON or UBJ) or LightGBM 2.0.12 to 4.7
 // (text) saved it. Name is the file's, for errors, which also name tree, node and
 // field. Load keeps nothing of data, and is to be trusted with files from anywhere:
 // what it returns can be scored without further checks.

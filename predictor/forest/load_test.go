@@ -156,6 +156,7 @@ func TestFaults(t *testing.T) {
 		{tiny, `"scale_pos_weight":"1"`, `"x":` + strings.Repeat("[", 99), `nested more than 32 levels deep`},
 		{tiny, `"version"`, `"Config":{},"version"`, `Config: a pickled XGBoost booster's state`},
 		{tinyLGB, "version=v4", "version=v5", `version is "v5"`},
+		{tinyLGB, "version=v4\n", "", `version is missing: written by LightGBM before 2.0.12`},
 		{tinyLGB, "label_index=0", "label_count=0", `line 5: unknown field "label_count"`},
 		{tinyLGB, "max_feature_idx=1", "max_feature_idx=2000000000", "max_feature_idx is 2000000000, but there are 2 feature_names"},
 		{tinyLGB, "num_tree_per_iteration=1", "num_tree_per_iteration=2000000000", "num_tree_per_iteration is"},
