@@ -187,7 +187,7 @@ func realSessions(t *testing.T, d *predictor.Deployment) [][]byte {
 	start := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	var events [][]byte
 	for i, row := range rows[1:] {
-		event := map[string]any{"user_id": fmt.Sprintf("u%d", i%3000), "ts": start.Add(time.Duration(i) * time.Millisecond).Format(time.RFC3339Nano)}
+		event := map[string]any{"user_id": fmt.Sprintf("s%d", i%3000), "ts": start.Add(time.Duration(i) * time.Millisecond).Format(time.RFC3339Nano)}
 		for _, ft := range d.Features {
 			var v any = row[column[ft.Name]]
 			if len(ft.Categories) == 0 {
@@ -328,8 +328,8 @@ func TestKilledMembersLoseNothing(t *testing.T) {
 	w := newWorld(t, 8)
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	events, _ := sharedEvents(t)
-	config := w.config(model, "kafka: {session_timeout: 6s}\n")
-	members := []*exec.Cmd{w.scry("run", "-c", config), w.scry("run", "-c", config)}
+	config := w.config(model, "")
+	members := []*exec.Cmd{w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s"), w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s")}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -343,7 +343,7 @@ func TestKilledMembersLoseNothing(t *testing.T) {
 			}
 			_ = members[i%2].Process.Kill()
 			_ = members[i%2].Wait()
-			members[i%2] = w.scry("run", "-c", config)
+			members[i%2] = w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s")
 			kills++
 		}
 	})

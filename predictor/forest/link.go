@@ -18,8 +18,7 @@ func (e *Ensemble) finish(margins, scores []float64) {
 	link64(e.Link, e.Scale, margins, scores)
 }
 
-// link32 is XGBoost's: float32 throughout, but for softmax's float64 sum. The
-// exponential is rounded from float64, which is expf to within one ulp.
+// link32 is XGBoost's: float32 throughout, but for softmax's float64 sum.
 func link32(link Link, margins, scores []float64) {
 	switch link {
 	case Sigmoid:
@@ -112,8 +111,6 @@ func softplus32(x float32) float32 {
 }
 
 func log1p32(x float32) float32 { return float32(math.Log1p(float64(x))) }
-
-func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 
 func greatest(values []float64) float64 { return values[argmax(values)] }
 
