@@ -39,7 +39,7 @@ func TestStatusTellsWhatTheMetricsTell(t *testing.T) {
 	inFlight.Set(4096)
 	f.totals = stream.Totals{Predicted: 97, Tombstones: 1, DeadLetters: 2}
 
-	s, _ := serve(t, c, f)
+	s := serve(t, c, f)
 	code, body := get(t, s.AdminAddr(), "/api/status")
 	got := decode[Report](t, body)
 	want := Report{
@@ -78,7 +78,7 @@ func (*empty) Lag() []stream.Lag    { return nil }
 func TestStateIsTheGravestFailure(t *testing.T) {
 	f := newFake()
 	c, _ := testConfig()
-	s, _ := serve(t, c, f)
+	s := serve(t, c, f)
 	for check, want := range map[string][2]string{
 		"":           {"ready", ""},
 		"running":    {"draining", "why"},
@@ -125,7 +125,7 @@ func TestRatesAreEventsASecondOfTheLastTwoMinutes(t *testing.T) {
 func TestLookupAnswers(t *testing.T) {
 	f := newFake()
 	c, _ := testConfig()
-	s, _ := serve(t, c, f)
+	s := serve(t, c, f)
 	expect := func(path string, code int, body string) {
 		t.Helper()
 		if gotCode, got := get(t, s.AdminAddr(), path); gotCode != code || got != body+"\n" {
@@ -150,7 +150,7 @@ func TestNothingFromAnEventBecomesHTML(t *testing.T) {
 	f := newFake()
 	f.cached = stream.Cached{State: stream.Stale, Why: evil, Value: json.RawMessage(`{"label":"` + evil + `"}`)}
 	c, _ := testConfig()
-	s, _ := serve(t, c, f)
+	s := serve(t, c, f)
 	_, body, head := ask(t, "GET", s.AdminAddr(), "/api/lookup?entity=%3Cscript%3E", "")
 	if strings.ContainsAny(body, "<>") || head.Get("Content-Type") != "application/json" {
 		t.Errorf("%s: %s", head.Get("Content-Type"), body)

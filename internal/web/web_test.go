@@ -91,8 +91,8 @@ func testConfig() (Config, *prometheus.Registry) {
 	}, reg
 }
 
-// serve runs a server until the test ends, or stop is called, which returns what Run did.
-func serve(t *testing.T, c Config, f source) (s *Server, stop func() error) {
+// serve runs a server until the test ends.
+func serve(t *testing.T, c Config, f source) *Server {
 	t.Helper()
 	s, err := listen(c, f)
 	if err != nil {
@@ -101,12 +101,13 @@ func serve(t *testing.T, c Config, f source) (s *Server, stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	stop = sync.OnceValue(func() error {
+	t.Cleanup(func() {
 		cancel()
-		return <-done
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
 	})
-	t.Cleanup(func() { stop() })
-	return s, stop
+	return s
 }
 
 // ask sends a request; host stands in for the address when it is not empty.
@@ -139,7 +140,7 @@ func get(t *testing.T, addr, path string) (int, string) {
 func TestProbesFollowTheConsumer(t *testing.T) {
 	f := newFake()
 	c, _ := testConfig()
-	s, _ := serve(t, c, f)
+	s := serve(t, c, f)
 	expect := func(path string, code int, body string) {
 		t.Helper()
 		if gotCode, got := get(t, s.HealthAddr(), path); gotCode != code || got != body {
@@ -167,7 +168,7 @@ func TestMetricsInEveryForm(t *testing.T) {
 	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "scry_test_seconds", NativeHistogramBucketFactor: 1.1})
 	reg.MustRegister(h)
 	h.Observe(1)
-	s, _ := serve(t, c, newFake())
+	s := serve(t, c, newFake())
 	for accept, want := range map[string]string{
 		"": "text/plain",
 		"application/openmetrics-text;version=1.0.0":                                                       "application/openmetrics-text",
@@ -190,7 +191,7 @@ func TestMetricsInEveryForm(t *testing.T) {
 
 func TestOnlyReadingMethods(t *testing.T) {
 	c, _ := testConfig()
-	s, _ := serve(t, c, newFake())
+	s := serve(t, c, newFake())
 	for _, url := range [][2]string{{s.HealthAddr(), "/readyz"}, {s.HealthAddr(), "/metrics"}, {s.AdminAddr(), "/"}, {s.AdminAddr(), "/api/status"}} {
 		for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405, "OPTIONS": 405} {
 			if code, _, head := ask(t, method, url[0], url[1], ""); code != want || code == 405 && head.Get("Allow") != "GET, HEAD" {
@@ -202,7 +203,7 @@ func TestOnlyReadingMethods(t *testing.T) {
 
 func TestLoopbackAnswersOnlyLocalHosts(t *testing.T) {
 	c, _ := testConfig()
-	s, _ := serve(t, c, newFake())
+	s := serve(t, c, newFake())
 	_, port, _ := net.SplitHostPort(s.AdminAddr())
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:" + port: 200, "LocalHost:9999": 200, "127.0.0.1": 200, "127.0.0.1:80": 200, "[::1]": 200, "[::1]:8080": 200,
@@ -225,7 +226,7 @@ func TestAdminOpenToTheNetworkIsLogged(t *testing.T) {
 	var log strings.Builder
 	c, _ := testConfig()
 	c.Admin, c.Log = "0.0.0.0:0", slog.New(slog.NewTextHandler(&log, nil))
-	s, _ := serve(t, c, newFake())
+	s := serve(t, c, newFake())
 	if !strings.Contains(log.String(), "http.admin") {
 		t.Errorf("log: %q", log.String())
 	}
@@ -237,7 +238,7 @@ func TestAdminOpenToTheNetworkIsLogged(t *testing.T) {
 
 func TestSecurityHeaders(t *testing.T) {
 	c, _ := testConfig()
-	s, _ := serve(t, c, newFake())
+	s := serve(t, c, newFake())
 	for _, path := range []string{"/", "/page.js", "/style.css", "/icon.svg", "/api/status", "/api/lookup"} {
 		_, _, head := ask(t, "GET", s.AdminAddr(), path, "")
 		if !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'self'") ||
@@ -249,9 +250,9 @@ func TestSecurityHeaders(t *testing.T) {
 
 func TestPprofOnlyWhenSwitchedOn(t *testing.T) {
 	c, _ := testConfig()
-	off, _ := serve(t, c, newFake())
+	off := serve(t, c, newFake())
 	c.Pprof = true
-	on, _ := serve(t, c, newFake())
+	on := serve(t, c, newFake())
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/pprof/symbol"} {
 		if code, _ := get(t, off.AdminAddr(), path); code != 404 {
 			t.Errorf("off: %s: %d", path, code)
@@ -341,7 +342,16 @@ func TestSlowClientsAreBounded(t *testing.T) {
 
 func TestShutdownLeavesNothingBehind(t *testing.T) {
 	c, _ := testConfig()
-	s, stop := serve(t, c, newFake())
+	s, err := listen(c, newFake())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []listener{s.health, s.admin} { // nothing but the shutdown ends the client below
+		l.http.ReadHeaderTimeout, l.http.ReadTimeout = time.Hour, time.Hour
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
 	get(t, s.HealthAddr(), "/livez")
 	get(t, s.AdminAddr(), "/api/status")
 	idle, err := net.Dial("tcp", s.AdminAddr()) // a client that sends nothing
@@ -349,7 +359,8 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer idle.Close()
-	if err := stop(); err != nil {
+	cancel()
+	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
 	for _, addr := range []string{s.HealthAddr(), s.AdminAddr()} {
