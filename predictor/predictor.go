@@ -33,4 +33,17 @@ type Deployment struct {
 	// first); none for a regression. Threshold decides between two.
 	Labels    []string
 	Threshold float64
+
+	Golden    Report // on the bundle's golden rows; none: it came without
+	tolerance tolerance
+}
+
+// Score scores one event by itself: what extractor and model make of it, one value
+// an output. The stream does the same many events at a time, without allocating.
+func (d *Deployment) Score(event []byte) ([]float64, error) {
+	row, scores := make([]float64, len(d.Features)), make([]float64, len(d.Model.Outputs()))
+	if _, err := d.Extractor.Extract(event, row, feature.NewScratch(len(row))); err != nil {
+		return nil, err
+	}
+	return scores, d.Model.Predict(row, scores)
 }

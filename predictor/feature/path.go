@@ -104,12 +104,13 @@ func closingQuote(s string) int {
 	return -1
 }
 
-// PathTo returns the path of a top-level key, whatever it holds.
-func PathTo(key string) string {
-	steps, err := parsePath(key)
-	if err == nil && len(steps) == 1 && steps[0].key == key {
-		return key
+// PathFor returns the path to look for a feature at when nothing else is said: its
+// name, which may lead into objects as pandas' json_normalize names columns
+// (page.load), or, where that is no path, the top-level key of that name.
+func PathFor(name string) string {
+	if _, err := parsePath(name); err == nil {
+		return name
 	}
-	quoted, _ := json.Marshal(key) // a string always marshals
+	quoted, _ := json.Marshal(name) // a string always marshals
 	return "[" + string(quoted) + "]"
 }

@@ -46,14 +46,16 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
-func TestPathTo(t *testing.T) {
-	for _, key := range []string{"a", "a.b", "a[0]", `a"b\c`, "", "ö x", "<&>", "\u2028"} {
-		steps, err := parsePath(PathTo(key))
-		if err != nil || len(steps) != 1 || steps[0] != (step{key: key, index: -1}) {
-			t.Errorf("%q: %s is %v, %v", key, PathTo(key), steps, err)
+func TestPathFor(t *testing.T) {
+	for _, name := range []string{"a", "a.b", "a[0]", "ö x", "<&>"} {
+		if got := PathFor(name); got != name {
+			t.Errorf("%q became %s", name, got)
 		}
 	}
-	if got := PathTo("plain"); got != "plain" {
-		t.Errorf("a plain key became %s", got)
+	for _, name := range []string{`a"b\c`, "", ".a", "a..b", "x[y]", "[0]", "a]\u2028"} {
+		steps, err := parsePath(PathFor(name))
+		if err != nil || len(steps) != 1 || steps[0] != (step{key: name, index: -1}) {
+			t.Errorf("%q: %s is %v, %v", name, PathFor(name), steps, err)
+		}
 	}
 }

@@ -11,37 +11,13 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v4"
+
+	"scry/internal/testenv"
 )
-
-// shared finds the directory of shared data beside one of the directories above.
-func shared(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SCRY_SHARED")
-	if here, err := os.Getwd(); dir == "" && err == nil {
-		for ; here != filepath.Dir(here) && dir == ""; here = filepath.Dir(here) {
-			if s := filepath.Join(here, "shared"); isDir(filepath.Join(s, "models")) {
-				dir = s
-			}
-		}
-	}
-	if isDir(dir) {
-		return dir
-	}
-	if os.Getenv("SCRY_REQUIRE_SHARED") == "1" {
-		t.Fatal("no shared data found; set SCRY_SHARED")
-	}
-	t.Skip("no shared data found; set SCRY_SHARED")
-	return ""
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
 
 // TestRealEvents: rows of real sessions are what encoding/json and the mapping give.
 func TestRealEvents(t *testing.T) {
-	dir := filepath.Join(shared(t), "models", "osi-xgb")
+	dir := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	mapping, err := os.ReadFile(filepath.Join(dir, "features.yaml"))
 	if err != nil {
 		t.Fatal(err)
