@@ -31,7 +31,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(runCommand(), lookupCommand())
+	root.AddCommand(runCommand(), demoCommand(), lookupCommand())
 
 	err := root.ExecuteContext(context.Background())
 	if err == nil {

@@ -57,35 +57,57 @@ Ctrl-C drains what is in flight and commits it, a second one quits at once.`,
 
 // serve runs a consumer and its two listeners until ctx ends or one of them fails.
 func serve(ctx context.Context, c Config, d *predictor.Deployment, log *slog.Logger) error {
+	s, err := newService(c, d, log)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// A service is a consumer with its two listeners.
+type service struct {
+	log      *slog.Logger
+	consumer *stream.Consumer
+	server   *web.Server
+	metrics  *prometheus.Registry
+}
+
+// newService takes the two addresses; it connects to nothing and consumes nothing yet.
+func newService(c Config, d *predictor.Deployment, log *slog.Logger) (*service, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	consumer, err := stream.New(c.Config, d, stream.Env{Log: log, Registerer: reg})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	server, err := web.Listen(web.Config{
 		Health: c.HTTP.Health, Admin: c.HTTP.Admin, Pprof: c.HTTP.Pprof,
 		Name: c.Name, Deployment: d, Consumer: consumer, Gatherer: reg, Log: log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log.Info("scry is starting", "name", c.Name, "group", c.Kafka.Group, "model", d.Name+"/"+d.Version,
 		"health", server.HealthAddr(), "admin", server.AdminAddr())
+	return &service{log, consumer, server, reg}, nil
+}
+
+// run consumes and answers until ctx ends or one of the two fails.
+func (s *service) run(ctx context.Context) error {
 	// The listeners outlive the consumer: a drain can be watched.
 	g, listening := errgroup.WithContext(context.WithoutCancel(ctx))
 	serving, stop := context.WithCancel(listening)
-	g.Go(func() error { return server.Run(serving) })
+	g.Go(func() error { return s.server.Run(serving) })
 	g.Go(func() error {
 		defer stop()
 		consuming, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(listening, cancel)()
-		return consumer.Run(consuming)
+		return s.consumer.Run(consuming)
 	})
-	err = g.Wait()
-	t := consumer.Stats().Totals()
-	log.Info("scry has stopped", "predicted", t.Predicted, "tombstones", t.Tombstones, "dead_letters", t.DeadLetters)
+	err := g.Wait()
+	t := s.consumer.Stats().Totals()
+	s.log.Info("scry has stopped", "predicted", t.Predicted, "tombstones", t.Tombstones, "dead_letters", t.DeadLetters)
 	return err
 }
 
@@ -128,17 +150,21 @@ func (f *configFlags) load() (Config, *config.Provenance, error) {
 }
 
 func loadModel(c Config) (*predictor.Deployment, error) {
-	d, err := predictor.Load(c.Model.URI, predictor.Config{
+	d, err := predictor.Load(c.Model.URI, predictorConfig(c))
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", c.Model.URI, err)
+	}
+	return d, nil
+}
+
+func predictorConfig(c Config) predictor.Config {
+	return predictor.Config{
 		Paths:     c.Model.Paths,
 		Threshold: c.Model.Threshold,
 		Entity:    c.Input.Entity,
 		EventTime: c.Input.EventTime.Path,
 		TimeUnit:  c.Input.EventTime.Unit,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", c.Model.URI, err)
 	}
-	return d, nil
 }
 
 func newLogger(w io.Writer, c LogConfig) *slog.Logger {

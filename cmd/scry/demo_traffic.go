@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/internal/shop"
+)
+
+const (
+	trafficTick = 5 * time.Millisecond
+	// An event is about 450 bytes; a longer one costs an allocation of its own.
+	eventRoom = 512
+	// One event in so many is cut off in its middle, the first soon after the start.
+	poisonEvery = 5000
+	poisonFirst = 500
+	// A user opens a page about every so many seconds.
+	pageEvery = 20
+)
+
+// A traffic is the visitors of the simulated shop, whose events go to a topic at a
+// steady rate, keyed by user.
+type traffic struct {
+	client *kgo.Client
+	topic  string
+	rate   float64 // events a second
+	shop   *shop.Shop
+	first  *kgo.Record
+	made   int
+
+	acked, poison atomic.Uint64 // what the broker has, and what of it was cut off
+	failed        atomic.Pointer[error]
+}
+
+func newTraffic(brokers []string, topic string, rate float64) (*traffic, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("scry-demo-shop"),
+		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	if err != nil {
+		return nil, err
+	}
+	t := &traffic{client: client, topic: topic, rate: rate, shop: shop.New(1, int(rate*pageEvery))}
+	t.first, _ = t.next(nil, time.Now())
+	return t, nil
+}
+
+// user is who the first event is about.
+func (t *traffic) user() string { return string(t.first.Key) }
+
+// run sends events until ctx ends, and returns when the broker has them all. What is
+// due goes by the clock and not by ticks, so the rate does not drift; after a pause of
+// the whole process, more than a second is not made up for.
+func (t *traffic) run(ctx context.Context) error {
+	start := time.Now()
+	t.send(t.first)
+	tick := time.NewTicker(trafficTick)
+	defer tick.Stop()
+	for sent := 1; ; {
+		select {
+		case <-ctx.Done():
+			return t.flush()
+		case <-tick.C:
+		}
+		now := time.Now()
+		due := int(now.Sub(start).Seconds()*t.rate) - sent
+		if excess := due - int(max(t.rate, 1)); excess > 0 {
+			start = start.Add(time.Duration(float64(excess) / t.rate * float64(time.Second)))
+			due -= excess
+		}
+		room := make([]byte, max(due, 0)*eventRoom)
+		for range due {
+			var r *kgo.Record
+			r, room = t.next(room, now)
+			t.send(r)
+		}
+		sent += max(due, 0)
+	}
+}
+
+// next makes an event at the start of room and returns what is left of that.
+func (t *traffic) next(room []byte, now time.Time) (*kgo.Record, []byte) {
+	key, event := t.shop.Next(room[:0], now)
+	room = room[min(len(event), len(room)):]
+	t.made++
+	if t.made%poisonEvery == poisonFirst {
+		event = event[:len(event)/2]
+		t.poison.Add(1)
+	}
+	return &kgo.Record{Topic: t.topic, Key: key, Value: event}, room
+}
+
+func (t *traffic) send(r *kgo.Record) {
+	t.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+		if err != nil {
+			err = fmt.Errorf("producing to %s: %w", t.topic, err)
+			t.failed.CompareAndSwap(nil, &err)
+			return
+		}
+		t.acked.Add(1)
+	})
+}
+
+// flush waits for the acknowledgements and returns the first that was a refusal.
+func (t *traffic) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := t.client.Flush(ctx); err != nil {
+		return fmt.Errorf("%d events were not acknowledged within 10 s: %w", t.client.BufferedProduceRecords(), err)
+	}
+	if err := t.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
