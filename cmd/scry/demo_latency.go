@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -68,12 +69,7 @@ func (d distribution) quantile(q float64) time.Duration {
 	}
 	rank := q * total
 	seen := d.zero
-	indexes := make([]int32, 0, len(d.buckets))
-	for i := range d.buckets {
-		indexes = append(indexes, i)
-	}
-	slices.Sort(indexes)
-	for _, i := range indexes {
+	for _, i := range slices.Sorted(maps.Keys(d.buckets)) {
 		if seen >= rank {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -92,6 +93,18 @@ func redisPlace(c Config, given string) (address, cli string) {
 	return address, "redis-cli -p " + port
 }
 
+// first shows the first prediction.
+func (s *screen) first(sample []byte, after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line := fmt.Sprintf("  the first prediction, %s after the shop opened: %s", short(after), sampleText(sample))
+	if s.redraw {
+		s.draw([]string{line})
+		return
+	}
+	fmt.Fprintln(s.terminal, line)
+}
+
 // status shows a second.
 func (s *screen) status(now status) {
 	s.mu.Lock()
@@ -107,7 +120,7 @@ func (now status) line() string {
 	if now.notReady != nil {
 		return fmt.Sprintf("%4.0fs  not ready: %v", now.since.Seconds(), now.notReady)
 	}
-	return fmt.Sprintf("%4.0fs %8s events/s   p50 %7s  p99 %7s   lag %s   %s keys   %s dead letters   %s",
+	return fmt.Sprintf("%4.0fs %7s events/s   p50 %6s  p99 %6s   lag %-6s cached %-7s dead letters %-3s  %s",
 		now.since.Seconds(), count(int64(now.rate+.5)), short(now.p50), short(now.p99), count(now.lag), keys(now.keys), count(now.dead), sampleText(now.sample))
 }
 
@@ -118,7 +131,7 @@ func (s *screen) block(now status) []string {
 	if now.notReady != nil {
 		return []string{fmt.Sprintf("  %s %s", s.paint(yellow, "not ready"), now.notReady)}
 	}
-	return []string{
+	lines := []string{
 		row("events/s", count(int64(now.rate+.5)), fmt.Sprintf("for %v", now.since.Round(time.Second))),
 		row("latency p50", short(now.p50), "from an event's append to its prediction in topic and cache"),
 		row("latency p99", short(now.p99), ""),
@@ -127,8 +140,11 @@ func (s *screen) block(now status) []string {
 		row("dead letters", count(now.dead), "events cut off on purpose"),
 		"",
 		"  " + s.bar(now.sample),
-		"  " + s.paint(dim, string(now.sample)),
 	}
+	for line := range slices.Chunk(now.sample, 76) {
+		lines = append(lines, "  "+s.paint(dim, string(line)))
+	}
+	return lines
 }
 
 // A shown is what is shown of a prediction.
@@ -182,7 +198,7 @@ func (s *screen) summary(sum summary) {
 		equation += " + waiting"
 	}
 	row("predicted", sum.out.Predicted, "")
-	row("dead letters", sum.out.DeadLetters, fmt.Sprintf("%s events were cut off on purpose", count(sum.poison)))
+	row("dead letters", sum.out.DeadLetters, "events cut off on purpose: "+count(sum.poison))
 	equation += " = predicted + dead letters"
 	if sum.out.Tombstones > 0 {
 		row("tombstones", sum.out.Tombstones, "")

@@ -50,34 +50,50 @@ func newTraffic(brokers []string, topic string, rate float64) (*traffic, error) 
 // user is who the first event is about.
 func (t *traffic) user() string { return string(t.first.Key) }
 
-// run sends events until ctx ends, and returns when the broker has them all. What is
-// due goes by the clock and not by ticks, so the rate does not drift; after a pause of
-// the whole process, more than a second is not made up for.
+// run sends events until ctx ends, and returns when the broker has them all.
 func (t *traffic) run(ctx context.Context) error {
-	start := time.Now()
 	t.send(t.first)
+	p := pace{rate: t.rate, start: time.Now(), given: 1}
 	tick := time.NewTicker(trafficTick)
 	defer tick.Stop()
-	for sent := 1; ; {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			return t.flush()
 		case <-tick.C:
 		}
 		now := time.Now()
-		due := int(now.Sub(start).Seconds()*t.rate) - sent
-		if excess := due - int(max(t.rate, 1)); excess > 0 {
-			start = start.Add(time.Duration(float64(excess) / t.rate * float64(time.Second)))
-			due -= excess
+		if end, ok := ctx.Deadline(); ok && now.After(end) {
+			now = end // the last are sent late, and no more than the rate says
 		}
-		room := make([]byte, max(due, 0)*eventRoom)
+		due := p.due(now)
+		room := make([]byte, due*eventRoom)
 		for range due {
 			var r *kgo.Record
 			r, room = t.next(room, now)
 			t.send(r)
 		}
-		sent += max(due, 0)
 	}
+	return t.flush()
+}
+
+// A pace says how many events are due. That goes by the clock and not by ticks, so a
+// late tick is made up for and the rate does not drift; after a pause of the whole
+// process, more than a second is not made up for.
+type pace struct {
+	rate  float64
+	start time.Time
+	given int
+}
+
+func (p *pace) due(now time.Time) int {
+	due := int(now.Sub(p.start).Seconds()*p.rate) - p.given
+	if excess := due - int(max(p.rate, 1)); excess > 0 {
+		p.start = p.start.Add(time.Duration(float64(excess) / p.rate * float64(time.Second)))
+		due -= excess
+	}
+	due = max(due, 0)
+	p.given += due
+	return due
 }
 
 // next makes an event at the start of room and returns what is left of that.

@@ -71,8 +71,14 @@ func (w *watch) shop(ctx context.Context, duration time.Duration, stopped <-chan
 	defer shut()
 	sold := make(chan error, 1)
 	go func() { sold <- w.traffic.run(open) }()
-	for {
+	for first := true; ; {
+		if sample := w.service.consumer.Stats().Sample(); first && sample != nil {
+			w.screen.first(sample, time.Since(w.opened))
+			first = false
+			look.Stop()
+		}
 		select {
+		case <-look.C:
 		case err := <-sold:
 			w.closed = time.Now()
 			return err
