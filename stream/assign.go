@@ -68,6 +68,10 @@ func (s *sources) all() []*source {
 	return all
 }
 
+// assigned is told of a new generation, also by a member that is given nothing: one more
+// than there are partitions stands by, ready.
+func (c *Consumer) assigned(context.Context, *kgo.Client, map[string][]int32) { c.health.start() }
+
 // resume decides where newly assigned partitions are read from. An error makes the
 // client join again after a moment.
 func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -108,7 +112,6 @@ func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.
 	if err := c.commit(ctx); err != nil {
 		return nil, err
 	}
-	c.health.start()
 	c.metrics.assigned.Set(float64(len(c.sources.all())))
 	return offsets, nil
 }
@@ -285,12 +288,11 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		c.fail(fmt.Errorf("not allowed to join group %s: %w; grant READ on the group to this user", c.cfg.Kafka.Group, err))
 	default:
-		explained, permanent := c.cfg.Kafka.explain(err)
-		if permanent {
-			c.fail(explained)
+		if err = c.explained(err); IsPermanent(err) {
+			c.fail(err)
 			return
 		}
-		c.log.Warn("fetch or group session failed, the client tries again", "topic", topic, "partition", partition, "error", explained)
+		c.log.Warn("fetch or group session failed, the client tries again", "topic", topic, "partition", partition, "error", err)
 	}
 }
 

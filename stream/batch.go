@@ -66,7 +66,8 @@ type chunk struct {
 type chunkStats struct {
 	extract, predict, encode time.Duration
 	skewed                   int     // event times replaced by the record's timestamp
-	score                    float64 // of one of its rows
+	score                    float64 // of one of its rows, when any was scored
+	scored                   bool
 }
 
 // reset makes room for n records of a deployment, keeping the memory.

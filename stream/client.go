@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"scry/checkpoint"
@@ -32,8 +29,11 @@ func (c *Consumer) join() (err error) {
 		kgo.ConsumerGroup(c.cfg.Kafka.Group),
 		kgo.ConsumeTopics(c.cfg.Input.Topics...),
 		kgo.SessionTimeout(c.cfg.Kafka.SessionTimeout),
+		// A member that drains must not be taken for dead.
+		kgo.RebalanceTimeout(max(time.Minute, c.cfg.Delivery.DrainTimeout+10*time.Second)),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.AdjustFetchOffsetsFn(c.resume),
 		kgo.OnPartitionsRevoked(c.revoked),
 		kgo.OnPartitionsLost(c.lost),
@@ -77,69 +77,6 @@ func codec(name string) kgo.CompressionCodec {
 	default:
 		return kgo.Lz4Compression()
 	}
-}
-
-// await waits for the brokers and Redis, for as long as it takes, and looks at the
-// topics: one that does not exist is not worth waiting for.
-func (c *Consumer) await(ctx context.Context) error {
-	if c.cache != nil {
-		ping := func(ctx context.Context) error { return c.cache.ping(ctx) }
-		if c.cfg.Cache.OnFailure == "skip" {
-			if err := ping(ctx); IsPermanent(err) {
-				return fmt.Errorf("cache: %w", err)
-			}
-		} else if err := c.retry.Do(ctx, "redis", ping); err != nil {
-			return fmt.Errorf("cache: %w", err)
-		}
-	}
-	look, err := kgo.NewClient(c.connect...)
-	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	defer look.Close()
-	began := time.Now()
-	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		err := c.checkTopics(ctx, kadm.NewClient(look))
-		if errors.Is(err, errNoTopic) && time.Since(began) > newTopic {
-			return Permanent(err)
-		}
-		return err
-	})
-}
-
-// newTopic is how long a topic that was just created may be unknown to some brokers.
-const newTopic = 5 * time.Second
-
-var errNoTopic = errors.New("topics are missing")
-
-func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
-	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, c.cfg.Output.DeadLetterTopic)
-	details, err := adm.ListTopics(ctx, need...)
-	if err != nil {
-		explained, permanent := c.cfg.Kafka.explain(err)
-		if permanent {
-			return Permanent(explained)
-		}
-		return explained
-	}
-	var missing []string
-	for _, topic := range need {
-		switch err := details[topic].Err; {
-		case err == nil && len(details[topic].Partitions) > 0:
-		case errors.Is(err, kerr.TopicAuthorizationFailed):
-			return Permanent(fmt.Errorf("topic %s: not allowed to see it; grant DESCRIBE to this user", topic))
-		case err == nil, errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
-			missing = append(missing, topic)
-		default:
-			return fmt.Errorf("topic %s: %w", topic, err)
-		}
-	}
-	if missing != nil {
-		return fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
-	}
-	return nil
 }
 
 // drain gives what is in flight until the deadline and commits what is durable. A

@@ -44,7 +44,8 @@ type Consumer struct {
 	scorer *scorer
 	brake  brake
 
-	toCache chan *batch
+	toCache   chan *batch
+	skipUntil time.Time // writeCache's: with on_failure: skip, when Redis is tried again
 	// work outlives a stop by the drain deadline; what is in flight runs on it.
 	work       context.Context
 	cancelWork context.CancelFunc
@@ -74,7 +75,7 @@ func New(cfg Config, d *predictor.Deployment, env Env) (*Consumer, error) {
 		scorer:  newScorer(cfg),
 		brake:   brake{share: cfg.Output.HoldWhenRejected},
 	}
-	c.health = newHealth(env.Log, c.window)
+	c.health = newHealth(env.Log, c.window, cfg.Cache)
 	c.live.Store(d)
 	c.metrics = newMetrics(env.Registerer, c, d)
 	c.retry = Retry{Min: 50 * time.Millisecond, Max: 5 * time.Second, Loud: time.Second,

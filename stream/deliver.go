@@ -130,9 +130,14 @@ func (c *Consumer) cacheBatch(b *batch) {
 		return err
 	}
 	if c.cfg.Cache.OnFailure == "skip" {
+		if time.Now().Before(c.skipUntil) {
+			c.metrics.cacheWrites["skipped"].Add(float64(len(b.cached)))
+			return
+		}
 		err := write(c.work)
 		c.health.report("redis", err)
-		if err != nil {
+		if err != nil { // not each batch shall wait for a time-out
+			c.skipUntil = time.Now().Add(time.Second)
 			c.metrics.cacheWrites["skipped"].Add(float64(len(b.cached)))
 			return
 		}

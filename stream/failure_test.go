@@ -215,10 +215,33 @@ func TestHugeEventIsScoredOrCut(t *testing.T) {
 
 func TestMissingTopicStops(t *testing.T) {
 	h := newHarness(t, 1)
-	h.cfg.Output.DeadLetterTopic = "nowhere"
+	h.cfg.Output.Topic = "nowhere"
 	c := h.run(doubler())
 	err := c.wait()
 	if err == nil || !strings.Contains(err.Error(), "topics are missing: nowhere") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestMissingDeadLetterTopicIsCreatedOrStops(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Output.DeadLetterTopic = "half.dlq"
+	h.produce(0, `not json`)
+	c := h.run(doubler())
+	h.read("half.dlq", 1)
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.cfg.Output.DeadLetterTopic = "forbidden.dlq"
+	h.kafka.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+		rt := kmsg.NewCreateTopicsResponseTopic()
+		rt.Topic, rt.ErrorCode = "forbidden.dlq", kerr.TopicAuthorizationFailed.Code
+		resp.Topics = append(resp.Topics, rt)
+		return resp, nil, true
+	})
+	if err := h.run(doubler()).wait(); err == nil || !strings.Contains(err.Error(), "output.dead_letter_topic") {
 		t.Errorf("Run: %v", err)
 	}
 }

@@ -1,16 +1,12 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"sort"
-	"strings"
 	"sync"
 	"time"
 )
-
-// dependencies are what report is called with.
-var dependencies = []string{"kafka", "redis"}
 
 // stuckAfter is how long a batch may be in flight with every dependency up before the
 // process is taken for dead.
@@ -21,6 +17,7 @@ const stuckAfter = time.Minute
 type Health struct {
 	log    *slog.Logger
 	window *window
+	needed []string // the dependencies that consuming cannot go on without
 
 	mu      sync.Mutex
 	started bool
@@ -29,8 +26,12 @@ type Health struct {
 	down    map[string]error // dependencies that are unreachable
 }
 
-func newHealth(log *slog.Logger, w *window) *Health {
-	return &Health{log: log, window: w, down: map[string]error{}}
+func newHealth(log *slog.Logger, w *window, cache CacheConfig) *Health {
+	h := &Health{log: log, window: w, needed: []string{"kafka"}, down: map[string]error{}}
+	if cache.URL != "" && cache.OnFailure == "block" {
+		h.needed = append(h.needed, "redis")
+	}
+	return h
 }
 
 // Live returns why the process should be restarted, or nil.
@@ -44,24 +45,39 @@ func (h *Health) Live() error {
 	return fmt.Errorf("a batch has been in flight for %v and no dependency is down", age.Round(time.Second))
 }
 
-// Ready returns why the consumer is not consuming, or nil.
-func (h *Health) Ready() error {
+// A Check is one of the conditions of being ready.
+type Check struct {
+	Name string // running, delivery, kafka, redis or partitions
+	Err  error  // why it is not met, or nil
+}
+
+// Checks returns every condition of being ready, the gravest first.
+func (h *Health) Checks() []Check {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.stopped:
-		return fmt.Errorf("stopping")
-	case h.held != nil:
-		return fmt.Errorf("held: %w", h.held)
-	case len(h.down) > 0:
-		var s []string
-		for name, err := range h.down {
-			s = append(s, fmt.Sprintf("%s: %v", name, err))
+	checks := []Check{{Name: "running"}, {Name: "delivery"}}
+	if h.stopped {
+		checks[0].Err = errors.New("stopping")
+	}
+	if h.held != nil {
+		checks[1].Err = fmt.Errorf("held: %w", h.held)
+	}
+	for _, name := range h.needed {
+		checks = append(checks, Check{Name: name, Err: h.down[name]})
+	}
+	partitions := Check{Name: "partitions"}
+	if !h.started {
+		partitions.Err = errors.New("the group has assigned none yet")
+	}
+	return append(checks, partitions)
+}
+
+// Ready returns the gravest reason why the consumer is not consuming, or nil.
+func (h *Health) Ready() error {
+	for _, c := range h.Checks() {
+		if c.Err != nil {
+			return fmt.Errorf("%s: %w", c.Name, c.Err)
 		}
-		sort.Strings(s)
-		return fmt.Errorf("unreachable: %s", strings.Join(s, "; "))
-	case !h.started:
-		return fmt.Errorf("starting: no partitions assigned yet")
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func TestChecksAgreeWithReady(t *testing.T) {
 	agree := func(failing ...string) {
 		t.Helper()
 		var got []string
-		for _, check := range c.Checks() {
+		for _, check := range c.Health().Checks() {
 			if check.Err != nil {
 				got = append(got, check.Name)
 			}

@@ -65,7 +65,7 @@ func newMetrics(reg prometheus.Registerer, c *Consumer, d *predictor.Deployment)
 		producedTotal: counter("records_produced_total", "Records acknowledged by the brokers: predictions, tombstones and dead letters."),
 		rejected:      labelled("rejected_total", "Events that became dead letters, by reason.", "reason", reasons...),
 		cacheWrites:   labelled("cache_writes_total", "Keys offered to the cache, by what became of them.", "result", "written", "stale", "expired", "skipped"),
-		skewed:        counter("event_time_replaced_total", "Events with a time before 1970 or over an hour past their record's: clamped or replaced."),
+		skewed:        counter("event_time_replaced_total", "Events with a time over an hour past their record's, which stands in."),
 		lost:          counter("records_lost_total", "Records known to be gone before they were read."),
 		stages:        make(map[string]prometheus.Observer),
 		eventLatency:  f.NewHistogram(histogram("event_latency_seconds", "From an event's own time to its prediction being durable, sampled.", latency)),
@@ -124,7 +124,9 @@ func (m *metrics) scored(b *batch) {
 		sum.predict += ch.stats.predict
 		sum.encode += ch.stats.encode
 		sum.skewed += ch.stats.skewed
-		m.score.Observe(ch.stats.score)
+		if ch.stats.scored {
+			m.score.Observe(ch.stats.score)
+		}
 		for f := range ch.scratch.Missing {
 			if n := ch.scratch.Missing[f]; n > 0 {
 				m.missing[f].Add(float64(n))
@@ -197,11 +199,15 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	if at, ok := m.consumer.cfg.Kafka.certNotAfter(); ok {
 		gauge(certificateDesc, float64(at.Unix()))
 	}
-	for _, dependency := range dependencies {
-		up := 1.0
+	up := func(dependency string) {
+		v := 1.0
 		if m.consumer.health.isDown(dependency) {
-			up = 0
+			v = 0
 		}
-		gauge(dependencyDesc, up, dependency)
+		gauge(dependencyDesc, v, dependency)
+	}
+	up("kafka")
+	if m.consumer.cache != nil {
+		up("redis")
 	}
 }

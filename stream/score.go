@@ -172,7 +172,7 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 		scores := w.scores[(i-from)*outs:][:outs]
 		out.Key, out.Headers, out.Timestamp = row.entity, r.Headers, b.scored
 		if !row.tombstone {
-			ch.stats.score = scores[0]
+			ch.stats.score, ch.stats.scored = scores[0], true
 			start := len(ch.arena)
 			ch.arena = s.encoder.prediction(ch.arena, src.id, r, row, scores, scoredAt)
 			out.Value = ch.arena[start:len(ch.arena):len(ch.arena)]

@@ -1,0 +1,93 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// await waits for Redis and the brokers, for as long as it takes, and looks at the
+// topics: one that does not exist is not worth waiting for. It uses a connection of
+// its own, so that nothing joins the group before all is well.
+func (c *Consumer) await(ctx context.Context) error {
+	if c.cache != nil {
+		if c.cfg.Cache.OnFailure == "skip" {
+			if err := c.cache.ping(ctx); IsPermanent(err) {
+				return fmt.Errorf("cache: %w", err)
+			}
+		} else if err := c.retry.Do(ctx, "redis", c.cache.ping); err != nil {
+			return fmt.Errorf("cache: %w", err)
+		}
+	}
+	look, err := kgo.NewClient(c.connect...)
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	defer look.Close()
+	adm := kadm.NewClient(look)
+	began := time.Now()
+	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		err := c.checkTopics(ctx, adm)
+		if errors.Is(err, errNoTopic) && time.Since(began) > newTopic {
+			return Permanent(err)
+		}
+		return err
+	})
+}
+
+// newTopic is how long a topic that was just created may be unknown to some brokers.
+const newTopic = 5 * time.Second
+
+var errNoTopic = errors.New("topics are missing")
+
+// checkTopics wants input and output to exist. The dead letter topic it creates, with
+// the brokers' defaults, as Kafka Connect does: a first bad event must not find it absent.
+func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
+	dead := c.cfg.Output.DeadLetterTopic
+	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, dead)
+	details, err := adm.ListTopics(ctx, need...)
+	if err != nil {
+		return c.explained(err)
+	}
+	var missing []string
+	for _, topic := range need {
+		switch err := details[topic].Err; {
+		case err == nil && len(details[topic].Partitions) > 0:
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			return Permanent(fmt.Errorf("topic %s: not allowed to see it; grant DESCRIBE to this user", topic))
+		case err == nil, errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
+			missing = append(missing, topic)
+		default:
+			return fmt.Errorf("topic %s: %w", topic, err)
+		}
+	}
+	switch {
+	case missing == nil:
+		return nil
+	case len(missing) > 1 || missing[0] != dead:
+		return fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
+	}
+	r, err := adm.CreateTopic(ctx, -1, -1, nil, dead)
+	if err = errors.Join(err, r.Err); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("%w: the dead letter topic %s, and it cannot be created: %w; create it, or name another in output.dead_letter_topic", errNoTopic, dead, err)
+	}
+	c.log.Info("dead letter topic created", "topic", dead)
+	return nil
+}
+
+// explained gives a connection's error its mend, marked when no retry changes it.
+func (c *Consumer) explained(err error) error {
+	err, permanent := c.cfg.Kafka.explain(err)
+	if permanent {
+		return Permanent(err)
+	}
+	return err
+}
