@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,6 +44,64 @@ func BenchmarkCacheWrite(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCacheClient is the same without a network or a Redis: what go-redis and
+// write cost in user space.
+func BenchmarkCacheClient(b *testing.B) {
+	for _, n := range []int{1, 128, 512, 4096} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			c := dialCache(b, "redis://nowhere", agreeable)
+			rows := benchRows(n)
+			own := ownCPU()
+			b.ReportAllocs()
+			for b.Loop() {
+				if r, err := c.write(b.Context(), rows); err != nil || r.written != n {
+					b.Fatal(r, err)
+				}
+			}
+			b.ReportMetric(float64(ownCPU()-own)/float64(b.N)/float64(n), "cpu-ns/row")
+		})
+	}
+}
+
+func TestCacheWriteAllocatesByTheRunNotTheRow(t *testing.T) {
+	c := dialCache(t, "redis://nowhere", agreeable)
+	rows := benchRows(4 * maxGuardKeys)
+	n := testing.AllocsPerRun(20, func() {
+		if _, err := c.write(context.Background(), rows); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 40 {
+		t.Errorf("%v allocations for %d rows in 4 runs of the script, want at most 40", n, len(rows))
+	}
+}
+
+// agreeable dials a Redis that accepts whatever it is sent.
+func agreeable(context.Context, string, string) (net.Conn, error) { return &agreeableConn{}, nil }
+
+type agreeableConn struct {
+	net.Conn
+	reply string // to the handshake; then always the guard's
+}
+
+func (c *agreeableConn) Write(b []byte) (int, error) {
+	switch start := string(b[:min(len(b), 64)]); {
+	case strings.Contains(start, "hello"):
+		c.reply = "%0\r\n"
+	case strings.Contains(start, "setname"):
+		c.reply = "+OK\r\n"
+	default:
+		c.reply = "*2\r\n:0\r\n:0\r\n"
+	}
+	return len(b), nil
+}
+
+func (c *agreeableConn) Read(b []byte) (int, error)       { return copy(b, c.reply), nil }
+func (c *agreeableConn) SetDeadline(time.Time) error      { return nil }
+func (c *agreeableConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *agreeableConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *agreeableConn) Close() error                     { return nil }
 
 func benchRows(n int) []cacheRow {
 	rows := make([]cacheRow, n)

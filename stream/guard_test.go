@@ -203,10 +203,10 @@ func TestExpiryLetsNothingOlderIn(t *testing.T) {
 	if r, err := c.write(ctx, []cacheRow{newer}); err != nil || r != (cacheResult{written: 1}) {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	sawIt := false
+	sawIt, patience := false, time.Now().Add(5*time.Second)
 	for {
 		r, err := c.write(ctx, []cacheRow{older})
-		if err != nil || r.written != 0 {
+		if err != nil || r.written != 0 || time.Now().After(patience) {
 			t.Fatalf("the older one: %+v, %v, want it refused", r, err)
 		}
 		sawIt = sawIt || r.stale == 1
@@ -219,8 +219,8 @@ func TestExpiryLetsNothingOlderIn(t *testing.T) {
 	}
 	for gone := false; !gone; {
 		value, err := c.get(ctx, []byte("u1"))
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || time.Now().After(patience) {
+			t.Fatalf("still holds %s, %v", value, err)
 		}
 		gone = value == nil
 	}

@@ -7,14 +7,17 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"scry/internal/config"
+	"scry/internal/testenv"
 )
 
-// redisServer is a real Redis of a test's own, in memory unless args say otherwise.
+// redisServer is a real Redis that a test may configure, empty and kill: testenv.Redis
+// may be shared. It keeps nothing on disk unless args say otherwise.
 type redisServer struct {
 	addr string
 	args []string
@@ -34,9 +37,7 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	s := &redisServer{args: append([]string{"--save", "", "--bind", "127.0.0.1", "--dir", t.TempDir()}, args...)}
 	var err error
 	for range 5 { // somebody may take the port between our look and Redis' own
-		if s.addr, err = freeAddr(); err != nil {
-			t.Fatal(err)
-		}
+		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(testenv.FreePort(t)))
 		if err = s.start(); err == nil {
 			t.Cleanup(s.kill)
 			return s
@@ -44,15 +45,6 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	}
 	t.Fatal(err)
 	return nil
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // start returns when Redis serves.

@@ -12,8 +12,9 @@ import (
 // the last one written stays.
 type Version [32]byte
 
-// maxEventTime is the latest event time 12 hex digits hold, in the year 10889.
-const maxEventTime = 1<<48 - 1
+// maxEventTime is the latest event time, 9999-12-31T23:59:59.999Z: no later one can be
+// written in RFC 3339, and it fits 12 hex digits.
+const maxEventTime = 253_402_300_799_999
 
 // newVersion makes the version of the event at offset of the partition that source
 // is the sourceHash of. Times outside 0 to maxEventTime count as the nearest.
