@@ -30,7 +30,7 @@ type batch struct {
 	rows   []result
 	chunks []chunk      // memory of the scoring, chunkRows rows each
 	out    []kgo.Record // what is produced for each record
-	cached []cacheRow   // what is written to Redis, gathered from the rows
+	cached []cacheRow   // what is written to Redis for each record; empty without a cache
 
 	unacked atomic.Int32 // rows no broker has acknowledged yet
 	open    atomic.Int32 // of topic and cache, those not yet durable
@@ -52,7 +52,6 @@ type result struct {
 	entity    []byte  // aliases the record or its chunk; nil: not cached
 	eventTime int64   // Unix ms, as versions count it
 	tombstone bool
-	cache     cacheRow // what Redis shall hold; without an entity, nothing
 }
 
 // A chunk is the memory that the results of some rows live in until delivered.
@@ -71,11 +70,14 @@ type chunkStats struct {
 }
 
 // reset makes room for n records of a deployment, keeping the memory.
-func (b *batch) reset(n int, d *predictor.Deployment) {
+func (b *batch) reset(n int, d *predictor.Deployment, caching bool) {
 	b.deployment = d
 	b.rows = grow(b.rows, n)
 	b.out = grow(b.out, n)
 	b.cached = b.cached[:0]
+	if caching {
+		b.cached = grow(b.cached, n)
+	}
 	chunks := (n + chunkRows - 1) / chunkRows
 	for len(b.chunks) < chunks {
 		b.chunks = append(b.chunks, chunk{scratch: feature.NewScratch(len(d.Features))})

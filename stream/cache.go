@@ -20,7 +20,7 @@ import (
 // cacheRow is one prediction on its way to the cache. Nothing of it is kept after
 // write returns.
 type cacheRow struct {
-	entity   []byte // not empty
+	entity   []byte // empty: nothing is written
 	version  Version
 	value    []byte // begins {"v":"<version>"
 	expireAt int64  // Unix ms, see expiry; 0 never
@@ -133,6 +133,9 @@ func (c *cache) newest(rows []cacheRow) {
 next:
 	for i := range rows {
 		row := &rows[i]
+		if len(row.entity) == 0 {
+			continue
+		}
 		at := maphash.Bytes(c.seed, row.entity) & mask
 		for ; slots[at] != 0; at = (at + 1) & mask {
 			kept := &c.keep[slots[at]-1]

@@ -118,7 +118,7 @@ type CacheConfig struct {
 type DeliveryConfig struct {
 	// Guarantee is at_least_once.
 	Guarantee string `yaml:"guarantee" enum:"at_least_once"`
-	// MaxInFlight bounds the memory of events read and not yet delivered: their bytes and 1 KiB each.
+	// MaxInFlight bounds the memory of events read and not yet delivered: their bytes and 1.5 KiB each.
 	MaxInFlight config.Bytes `yaml:"max_in_flight" min:"1MiB" max:"8GiB"`
 	// CommitInterval is how often offsets are committed.
 	CommitInterval time.Duration `yaml:"commit_interval" min:"10ms" max:"5m"`
@@ -144,7 +144,7 @@ func DefaultConfig() Config {
 		Cache:  CacheConfig{TTL: 24 * time.Hour, OnFailure: "block"},
 		Delivery: DeliveryConfig{
 			Guarantee:      "at_least_once",
-			MaxInFlight:    64 << 20,
+			MaxInFlight:    32 << 20,
 			CommitInterval: time.Second,
 			DrainTimeout:   25 * time.Second,
 		},

@@ -19,7 +19,7 @@ import (
 
 // pollRecords bounds one batch, so that scoring the next overlaps with the brokers'
 // acknowledgement of the last.
-const pollRecords = 4096
+const pollRecords = 2048
 
 // A Consumer scores the events of its input topics until it is stopped. Make one with
 // New, run it once.
@@ -191,7 +191,7 @@ func (c *Consumer) poll(ctx context.Context) *batch {
 		return nil
 	}
 	b.polled = time.Now()
-	b.reset(len(b.records), c.live.Load())
+	b.reset(len(b.records), c.live.Load(), c.cache != nil)
 	c.window.enter(b)
 	return b
 }
@@ -257,7 +257,7 @@ func (c *Consumer) fail(err error) { c.cancelLoop(err) }
 
 // perEvent is what the consumer keeps for an event besides its bytes while it is in
 // flight: two records, a result, the encoded prediction and cache value.
-const perEvent = 1024
+const perEvent = 1536
 
 func size(r *kgo.Record) int64 {
 	n := perEvent + len(r.Key) + len(r.Value)
@@ -279,7 +279,7 @@ type freeList struct {
 	b  []*batch
 }
 
-const freeBatches = 8
+const freeBatches = 16
 
 func (f *freeList) get() *batch {
 	f.mu.Lock()

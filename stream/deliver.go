@@ -29,16 +29,14 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 		}
 		if row.reject != nil {
 			*out = c.deadLetter(b, i)
+			b.uncache(i)
 		} else {
 			out.Topic = c.cfg.Output.Topic
-			if row.cache.entity != nil {
-				b.cached = append(b.cached, row.cache)
-			}
 		}
 	}
 	// Once the first record is with the client its acknowledgement may come at any time,
 	// so everything else is written before.
-	if len(b.cached) > 0 && c.cache != nil {
+	if len(b.cached) > 0 {
 		c.toCache <- b
 	} else {
 		b.open.Add(-1)
@@ -100,6 +98,13 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 	}
 	b.dead.Store(true)
 	return false
+}
+
+// uncache takes back what the cache was to hold for a row that has no prediction.
+func (b *batch) uncache(i int) {
+	if i < len(b.cached) {
+		b.cached[i] = cacheRow{}
+	}
 }
 
 // index finds a produced record's row. Only refused records are looked for.

@@ -15,7 +15,7 @@ type recordPools struct {
 }
 
 func newRecordPools() *recordPools {
-	return &recordPools{bytes: slicePool[byte]{room: 16 << 20}, records: slicePool[kgo.Record]{room: 8 << 20}}
+	return &recordPools{bytes: slicePool[byte]{room: 8 << 20}, records: slicePool[kgo.Record]{room: 4 << 20}}
 }
 
 // GetDecompressBytes is of kgo.PoolDecompressBytes.

@@ -181,7 +181,7 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 			v := newVersion(row.eventTime, r.Offset, src.hash)
 			start := len(ch.arena)
 			ch.arena = s.encoder.cacheValue(ch.arena, &v, src.id, r, row, scores, scoredAt)
-			row.cache = cacheRow{entity: row.entity, version: v, value: ch.arena[start:len(ch.arena):len(ch.arena)],
+			b.cached[i] = cacheRow{entity: row.entity, version: v, value: ch.arena[start:len(ch.arena):len(ch.arena)],
 				expireAt: expiry(row.eventTime, s.ttl)}
 		}
 	}
