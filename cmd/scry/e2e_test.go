@@ -47,9 +47,12 @@ type world struct {
 
 func newWorld(t *testing.T, partitions int32) *world {
 	t.Helper()
-	w := &world{t: t, broker: testenv.Kafka(t)}
-	addr := testenv.Redis(t)
-	w.url = "redis://" + addr + "/0"
+	return newWorldAt(t, testenv.Kafka(t), testenv.Redis(t), partitions)
+}
+
+func newWorldAt(t *testing.T, broker, addr string, partitions int32) *world {
+	t.Helper()
+	w := &world{t: t, broker: broker, url: "redis://" + addr + "/0"}
 	w.redis = redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { w.redis.Close() })
 	var err error
