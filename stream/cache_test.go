@@ -107,6 +107,8 @@ func TestCacheOutlivesRedis(t *testing.T) {
 	s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	c := s.cache(t)
 	var retries atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	retry := Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Count: func(string) { retries.Add(1) }}
 	const batches = 150
 	acked := make(chan int64, batches) // closed when the writer is through
@@ -118,7 +120,7 @@ func TestCacheOutlivesRedis(t *testing.T) {
 			for j := range rows {
 				rows[j] = row(fmt.Sprintf("u%d", j), newVersion(i, int64(j), 0), 0, `"score":0.5`)
 			}
-			failed = retry.Do(t.Context(), "redis", func(ctx context.Context) error {
+			failed = retry.Do(ctx, "redis", func(ctx context.Context) error {
 				r, err := c.write(ctx, rows)
 				if err == nil && r.written != len(rows) {
 					return Permanent(fmt.Errorf("batch %d: %+v", i, r))
@@ -139,7 +141,7 @@ func TestCacheOutlivesRedis(t *testing.T) {
 		}
 		for _, entity := range []string{"u0", "u299"} {
 			var value []byte
-			err := retry.Do(t.Context(), "redis", func(ctx context.Context) (err error) {
+			err := retry.Do(ctx, "redis", func(ctx context.Context) (err error) {
 				value, err = look.get(ctx, []byte(entity))
 				return err
 			})
@@ -155,7 +157,7 @@ func TestCacheOutlivesRedis(t *testing.T) {
 		t.Error("no retries: Redis was not down")
 	}
 	last := newVersion(batches, 0, 0)
-	if value, err := c.get(t.Context(), []byte("u0")); err != nil || string(value[6:38]) != string(last[:]) {
+	if value, err := c.get(ctx, []byte("u0")); err != nil || string(value[6:38]) != string(last[:]) {
 		t.Errorf("in the end: %s, %v", value, err)
 	}
 }
