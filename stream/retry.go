@@ -93,21 +93,8 @@ type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }
 
-// IsPermanent reports whether retrying is pointless: err is marked, or a RowError.
+// IsPermanent reports whether retrying is pointless: err is marked.
 func IsPermanent(err error) bool {
 	var p *permanentError
-	var r *RowError
-	return errors.As(err, &p) || errors.As(err, &r)
+	return errors.As(err, &p)
 }
-
-// RowError is a fault of some rows of a batch that no retry can deliver, for
-// example a prediction larger than the topic takes. Rows are indices into the batch.
-type RowError struct {
-	Rows []int
-	Err  error
-}
-
-func (e *RowError) Error() string { return fmt.Sprintf("%d rows: %v", len(e.Rows), e.Err) }
-
-// Unwrap returns the fault.
-func (e *RowError) Unwrap() error { return e.Err }

@@ -100,7 +100,6 @@ func TestRetryStopsAtPermanent(t *testing.T) {
 	for _, permanent := range []error{
 		Permanent(errDown),
 		fmt.Errorf("cache: %w", Permanent(errDown)),
-		&RowError{Rows: []int{3}, Err: errDown},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			tries, reports := 0, 0
@@ -166,8 +165,5 @@ func TestPermanent(t *testing.T) {
 	}
 	if IsPermanent(errDown) || IsPermanent(nil) {
 		t.Error("permanent without a mark")
-	}
-	if err := (&RowError{Rows: []int{1, 2}, Err: errDown}); err.Error() != "2 rows: connection refused" || !errors.Is(err, errDown) {
-		t.Errorf("%v", err)
 	}
 }
