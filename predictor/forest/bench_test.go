@@ -63,9 +63,9 @@ func (s *shape) tree(r *rand.Rand, group int) Tree {
 	}
 	for len(open) > 0 && (s.leaves == 0 || len(t.Leaves)+len(open) < s.leaves) {
 		k, gain := 0, 0.0
-		for i := range min(len(open), 64) {
-			if g := open[i].mass * r.ExpFloat64(); g > gain && s.leaves > 0 {
-				k, gain = i, g
+		for m := range min(len(open), 64) {
+			if g := math.Sqrt(open[m].mass) * r.ExpFloat64(); g > gain && s.leaves > 0 {
+				k, gain = m, g
 			}
 		}
 		o, f := open[k], r.IntN(s.features)
@@ -75,17 +75,18 @@ func (s *shape) tree(r *rand.Rand, group int) Tree {
 			leaf(o)
 			continue
 		}
-		at := o.lo[f] + uint8(r.IntN(int(o.hi[f]-o.lo[f])))
+		n := int(o.hi[f] - o.lo[f])
+		at := o.lo[f] + uint8((r.IntN(n)+r.IntN(n))/2) // nearer the middle
 		left, right := o, o
 		left.hi, right.lo = slices.Clone(o.hi), slices.Clone(o.lo)
 		left.hi[f], right.lo[f] = at, at+1
 		share := float64(at-o.lo[f]+1) / float64(o.hi[f]-o.lo[f]+1)
 		left.mass, right.mass = o.mass*share, o.mass*(1-share)
 		left.depth, right.depth = o.depth+1, o.depth+1
-		n := len(t.Nodes)
-		*o.link(&t) = int32(n)
-		left.link = func(t *Tree) *int32 { return &t.Nodes[n].Left }
-		right.link = func(t *Tree) *int32 { return &t.Nodes[n].Right }
+		i := len(t.Nodes)
+		*o.link(&t) = int32(i)
+		left.link = func(t *Tree) *int32 { return &t.Nodes[i].Left }
+		right.link = func(t *Tree) *int32 { return &t.Nodes[i].Right }
 		t.Nodes = append(t.Nodes, s.split(r, &t, f, at))
 		open = append(open, left, right)
 	}
@@ -139,7 +140,7 @@ func BenchmarkPredict(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) { benchmark(b, s.ensemble(), s.rows(benchRows)) })
 	}
 	for _, set := range []string{"../bench/model", "osi-xgb", "lgb-binary"} {
-		b.Run(filepath.Base(filepath.Clean(set)), func(b *testing.B) {
+		b.Run("real-"+filepath.Base(set), func(b *testing.B) {
 			dir := filepath.Join(shared(b), "models", set)
 			e, golden := loadFile(b, filepath.Join(dir, goldenSets[set][0])), readGolden(b, filepath.Join(dir, "golden.json"))
 			var in []float64
@@ -152,10 +153,7 @@ func BenchmarkPredict(b *testing.B) {
 }
 
 func benchmark(b *testing.B, e *Ensemble, in []float64) {
-	m, err := Compile(e)
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := compiled(b, e)
 	out := make([]float64, benchRows*len(e.Outputs))
 	for _, batch := range []int{1, 8, 128, 512} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {

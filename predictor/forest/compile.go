@@ -1,156 +1,148 @@
 package forest
 
-import (
-	"cmp"
-	"math"
-	"slices"
-)
+import "fmt"
 
 // Compile makes an ensemble into what scores fast. The ensemble must be as a loader
 // leaves it, every index checked, and is not to be changed afterwards.
 //
-// Trees take the ranked layout, whatever their shape. What that cannot hold is
-// scored by the plain walk: a linear booster, and a model of more than 16,384 columns
-// or 65,535 thresholds in one of them.
+// Trees are ranked (see layout.go), whatever their shape and kind; the plain walk
+// scores what that cannot hold: a linear booster, and a model of more than 16,384
+// columns or 65,535 thresholds of one feature.
 func Compile(e *Ensemble) (*Model, error) {
-	if e.Linear == nil && (e.Arith == Float64 || baseIsFloat32(e)) {
-		if plan, err := planColumns(e); err == nil {
-			if e.Arith == Float32 {
-				return &Model{e, build[float32](e, plan)}, nil
-			}
-			return &Model{e, build[float64](e, plan)}, nil
-		}
+	if e.Groups < 1 || len(e.Base) != e.Groups || len(e.Outputs) == 0 {
+		return nil, fmt.Errorf("forest: an ensemble of %d groups with %d bases and %d outputs",
+			e.Groups, len(e.Base), len(e.Outputs))
 	}
-	return &Model{e, newPlain(e)}, nil
+	return &Model{e, compile(e)}, nil
 }
 
-// baseIsFloat32 reports whether a sum can start from Base in float32; XGBoost's does.
-func baseIsFloat32(e *Ensemble) bool {
-	for _, b := range e.Base {
-		if float64(float32(b)) != b {
+func compile(e *Ensemble) scorer {
+	// The plain walk rounds a base to float32 only when it adds to it.
+	if e.Linear != nil || e.Arith == Float32 && !inFloat32(e.Base...) {
+		return newPlain(e)
+	}
+	spans := cut(e.Trees)
+	if keysFit(e, spans) {
+		if plan, err := planColumns[uint32](e, true); err == nil {
+			return build[float32](e, plan, spans)
+		}
+	}
+	plan, err := planColumns[uint16](e, false)
+	switch {
+	case err != nil:
+		return newPlain(e)
+	case e.Arith == Float32:
+		return build[float32](e, plan, spans)
+	}
+	return build[float64](e, plan, spans)
+}
+
+// keysFit reports whether keys can take the place of ranks: values are compared as
+// float32 and no tree needs pairs, whose nodes have no room for keys.
+func keysFit(e *Ensemble, spans []cutSpan) bool {
+	if e.Arith != Float32 {
+		return false
+	}
+	for _, s := range spans {
+		if s.full == 0 {
+			return false
+		}
+		for t := range s.trees {
+			for i := range s.trees[t].Nodes {
+				if !inFloat32(s.trees[t].Nodes[i].Threshold) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+func inFloat32(values ...float64) bool {
+	for _, x := range values {
+		if float64(float32(x)) != x {
 			return false
 		}
 	}
 	return true
 }
 
-// A span's trees are walked before any is added. It takes few trees, so that their
-// nodes stay in the first-level cache from tile to tile, but eight at least, so that
-// a lone row has enough to interleave.
 const (
-	spanNodes = 3 << 10 // 24 KiB
+	spanNodes = 6 << 10 // 24 to 72 KiB with the values: what is walked of it stays in the first-level cache
 	spanTrees = 64
+	fullDepth = 8
 )
 
+// A cutSpan is the trees of a span before they are laid out.
+type cutSpan struct {
+	trees  []Tree
+	depths []int
+	full   int // the depth of full trees, 0 for pairs
+}
+
+// cut parts the trees into spans.
+func cut(trees []Tree) (spans []cutSpan) {
+	for len(trees) > 0 {
+		s := cutSpan{trees: trees[:spanLen(trees)]}
+		trees = trees[len(s.trees):]
+		deepest, leaves := 0, 0
+		for i := range s.trees {
+			depth := s.trees[i].depth()
+			s.depths = append(s.depths, depth)
+			deepest = max(deepest, depth)
+			leaves += len(s.trees[i].Leaves)
+		}
+		if full := max(1, deepest); full <= fullDepth && len(s.trees)<<full <= 4*leaves {
+			s.full = full
+		}
+		spans = append(spans, s)
+	}
+	return spans
+}
+
+// spanLen is how many of the trees make the next span, a multiple of eight but for
+// the last.
+func spanLen(trees []Tree) int {
+	nodes := 0
+	for i := range trees {
+		if i > 0 && i%8 == 0 && (nodes >= spanNodes || i == spanTrees) {
+			return i
+		}
+		nodes += 2*len(trees[i].Nodes) + 1
+	}
+	return len(trees)
+}
+
+// depth is the number of splits on the longest way to a leaf.
+func (t *Tree) depth() (deepest int) {
+	depth := make([]int, len(t.Nodes))
+	for i := range t.Nodes {
+		for _, child := range []int32{t.Nodes[i].Left, t.Nodes[i].Right} {
+			deepest = max(deepest, depth[i]+1)
+			if child >= 0 {
+				depth[child] = depth[i] + 1
+			}
+		}
+	}
+	return deepest
+}
+
 // build lays the trees out.
-func build[F float32 | float64](e *Ensemble, plan *columnPlan) *ranked[F] {
-	l := &ranked[F]{e: e, sources: plan.sources, stride: (plan.width + 63) &^ 63}
-	l.tiles = max(1, min(maxTiles, maxColumns/max(l.stride, 1)))
-	for _, b := range e.Base {
-		l.base = append(l.base, F(b))
+func build[F float, V rank](e *Ensemble, plan *columnPlan[V], spans []cutSpan) *ranked[F, V] {
+	l := &ranked[F, V]{
+		e:           e,
+		keyed:       plan.keyed,
+		numeric:     plan.numeric,
+		categorical: plan.categorical,
+		stride:      max(64, (plan.width+63)&^63),
 	}
-	l.nodes = []node{leafNode(0)}
-	l.values = []F{0}
-	for first := 0; first < len(e.Trees); {
-		first = l.addSpan(plan, first)
-	}
-	if l.leaves != nil {
-		l.leaves = append(l.leaves, make([]leafOf, len(l.nodes)-len(l.leaves))...)
+	// A block of many classes takes fewer rows, which bounds the sums.
+	l.tiles = max(1, min(maxTiles, maxColumns/l.stride, 1<<14/e.Groups))
+	for _, s := range spans {
+		b := builder[F, V]{e: e, plan: plan}
+		b.lay(s)
+		l.spans = append(l.spans, b.span)
 	}
 	l.pool.New = func() any { return newScratch(l) }
 	return l
-}
-
-// addSpan lays out the next trees and returns the first one after them.
-func (l *ranked[F]) addSpan(plan *columnPlan, first int) int {
-	s := span{first: first, slot: len(l.roots)}
-	var slots []slot
-	for start := len(l.nodes); first+len(slots) < len(l.e.Trees); {
-		t := len(slots)
-		if t >= 8 && (len(l.nodes)-start >= spanNodes || t == spanTrees) {
-			break
-		}
-		root := uint32(len(l.nodes))
-		depth := l.addTree(plan, &l.e.Trees[first+t])
-		slots = append(slots, slot{t, root, depth})
-	}
-	s.trees = len(slots)
-	slices.SortStableFunc(slots, func(a, b slot) int { return cmp.Compare(a.depth, b.depth) })
-	l.slots = append(l.slots, make([]uint32, s.trees)...)
-	for i, slot := range slots {
-		l.slots[first+slot.tree] = uint32(i)
-	}
-	for len(slots)%8 != 0 {
-		slots = append(slots, slot{depth: slots[len(slots)-1].depth})
-	}
-	for _, slot := range slots {
-		l.depths = append(l.depths, slot.depth)
-		l.roots = append(l.roots, slot.root)
-		for range 8 {
-			l.starts = append(l.starts, slot.root)
-		}
-	}
-	l.spans = append(l.spans, s)
-	return first + s.trees
-}
-
-// A slot is a tree's place in its span's walk. The last ones of a span may be there
-// only to make eight: they start from node 0, a leaf.
-type slot struct {
-	tree  int
-	root  uint32
-	depth int
-}
-
-// addTree appends a tree's nodes, children side by side and a subtree together, and
-// returns its depth.
-func (l *ranked[F]) addTree(plan *columnPlan, tree *Tree) (depth int) {
-	type place struct {
-		child int32 // as a Node names it
-		at    int
-		depth int
-	}
-	root := int32(0)
-	if len(tree.Nodes) == 0 {
-		root = ^0
-	}
-	l.grow(1)
-	todo := []place{{root, len(l.nodes) - 1, 0}}
-	for len(todo) > 0 {
-		p := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		depth = max(depth, p.depth)
-		if p.child < 0 {
-			l.addLeaf(p.at, tree, &tree.Leaves[^p.child])
-			continue
-		}
-		n := &tree.Nodes[p.child]
-		column, bound := plan.split(tree, n)
-		left := len(l.nodes)
-		l.nodes[p.at] = node{uint32(bound)<<16 | uint32(column), uint32(left)}
-		l.grow(2)
-		todo = append(todo, place{n.Right, left + 1, p.depth + 1}, place{n.Left, left, p.depth + 1})
-	}
-	l.groupOf = append(l.groupOf, uint32(tree.Group))
-	return depth
-}
-
-func (l *ranked[F]) grow(n int) {
-	l.nodes = append(l.nodes, make([]node, n)...)
-	l.values = append(l.values, make([]F, n)...)
-}
-
-func leafNode(at int) node { return node{maxRank << 16, uint32(at)} }
-
-// addLeaf makes node at a leaf. A leaf of one value keeps what it adds, which the
-// plain walk's own arithmetic computes: -0 is what adding leaves as it is. Vectors
-// and linear models keep the leaf itself.
-func (l *ranked[F]) addLeaf(at int, tree *Tree, leaf *Leaf) {
-	l.nodes[at] = leafNode(at)
-	if leaf.Vector == nil && leaf.Feature == nil {
-		l.values[at] = F(l.e.add(math.Copysign(0, -1), leaf.Value, tree))
-		return
-	}
-	l.leaves = append(l.leaves, make([]leafOf, len(l.nodes)-len(l.leaves))...)
-	l.leaves[at] = leafOf{leaf, tree}
 }

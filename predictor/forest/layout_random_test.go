@@ -61,9 +61,21 @@ func grow(r *rand.Rand, mostTrees, mostSplits int) *grower {
 	if g.chance(8) {
 		g.e.Base[0] = math.Inf(-1)
 	}
+	if g.chance(20) {
+		g.e.Linear = &Linear{Weight: make([]float64, len(g.e.Inputs)*g.e.Groups), Bias: make([]float64, g.e.Groups)}
+		for i := range g.e.Linear.Weight {
+			g.e.Linear.Weight[i] = g.number()
+		}
+		return g
+	}
+	if g.chance(40) {
+		g.e.Base[0] = 0.1 // which no float32 is
+	}
 	vectors, linear := g.chance(5), g.chance(5)
+	// Only in a model without the others are all trees full.
+	forms := [][]form{{balanced}, {ragged, straight, balanced}}[g.IntN(2)]
 	for i := range g.IntN(mostTrees + 1) {
-		g.e.Trees = append(g.e.Trees, g.tree(i%g.e.Groups, g.IntN(mostSplits+1), vectors, linear))
+		g.e.Trees = append(g.e.Trees, g.tree(i%g.e.Groups, g.IntN(mostSplits+1), forms[g.IntN(len(forms))], vectors, linear))
 	}
 	return g
 }
@@ -85,21 +97,30 @@ func (g *grower) number() float64 {
 	return x
 }
 
-func (g *grower) tree(group, splits int, vectors, linear bool) Tree {
+func (g *grower) tree(group, splits int, form form, vectors, linear bool) Tree {
 	t := Tree{Group: group, Weight: 1}
 	if g.chance(3) {
 		t.Weight = g.Float64()
 	}
-	g.subtree(&t, splits, g.chance(4))
+	g.subtree(&t, splits, form)
 	for i := range t.Leaves {
 		g.leaf(&t.Leaves[i], vectors, linear)
 	}
 	return t
 }
 
+// A form is how the splits of a tree hang together.
+type form int
+
+const (
+	ragged   form = iota
+	straight      // as deep as can be
+	balanced
+)
+
 // subtree appends a subtree of so many splits and returns its root as a parent names
-// it. A straight one is as deep as it can be.
-func (g *grower) subtree(t *Tree, splits int, straight bool) int32 {
+// it.
+func (g *grower) subtree(t *Tree, splits int, form form) int32 {
 	if splits == 0 {
 		t.Leaves = append(t.Leaves, Leaf{})
 		return ^int32(len(t.Leaves) - 1)
@@ -107,11 +128,14 @@ func (g *grower) subtree(t *Tree, splits int, straight bool) int32 {
 	at := len(t.Nodes)
 	t.Nodes = append(t.Nodes, g.split(t))
 	left := g.IntN(splits)
-	if straight {
+	switch form {
+	case straight:
 		left = (splits - 1) * (splits % 2)
+	case balanced:
+		left = splits / 2
 	}
-	l := g.subtree(t, left, straight)
-	r := g.subtree(t, splits-1-left, straight)
+	l := g.subtree(t, left, form)
+	r := g.subtree(t, splits-1-left, form)
 	t.Nodes[at].Left, t.Nodes[at].Right = l, r
 	return int32(at)
 }

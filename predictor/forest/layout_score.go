@@ -1,181 +1,96 @@
 package forest
 
 // scratch is what scoring one batch needs, reused from batch to batch.
-type scratch[F float32 | float64] struct {
-	ranks   [len(tile{}) + maxColumns]uint16
-	sums    []F // a tile's are groups x 8 rows
-	at      []uint32
+type scratch[F float, V rank] struct {
+	ranks   [len(tile[V]{}) + maxColumns]V
+	sums    []F      // a tile's are groups x 8 rows
+	at      []uint32 // where a span's walks end
 	margins []float64
 }
 
-func newScratch[F float32 | float64](l *ranked[F]) *scratch[F] {
-	most := 0
-	for _, s := range l.spans {
-		most = max(most, s.trees)
-	}
-	return &scratch[F]{
+func newScratch[F float, V rank](l *ranked[F, V]) *scratch[F, V] {
+	return &scratch[F, V]{
 		sums:    make([]F, l.tiles*l.e.Groups*8),
-		at:      make([]uint32, 8*(most+7)),
+		at:      make([]uint32, 8*spanTrees),
 		margins: make([]float64, l.e.Groups),
 	}
 }
 
-// tile is the i-th tile of a block.
-func (s *scratch[F]) tile(i, stride int) *tile {
-	return (*tile)(s.ranks[i*stride:])
+// A block is the rows that are scored together: rows first on, in tiles of eight as
+// long as there are so many, then in tiles of one.
+type block struct {
+	first, full, lone int
 }
 
-// score goes through the rows in blocks of tiles: eight rows a tile as long as there
-// are, then one.
-func (l *ranked[F]) score(in, out []float64, rows int, raw bool) {
-	s := l.pool.Get().(*scratch[F])
+func (b block) tiles() int { return b.full + b.lone }
+func (b block) end() int   { return b.first + 8*b.full + b.lone }
+
+// tile is the i-th tile's first row and how many it has.
+func (b block) tile(i int) (row, lanes int) {
+	if i < b.full {
+		return b.first + 8*i, 8
+	}
+	return b.first + 7*b.full + i, 1
+}
+
+func (l *ranked[F, V]) score(in, out []float64, rows int, raw bool) {
+	s := l.pool.Get().(*scratch[F, V])
 	defer l.pool.Put(s)
-	for r := 0; r < rows; {
-		r += l.block(s, in, out, r, rows-r, raw)
-	}
-}
-
-// block scores the first of the rows left, from row first, and returns how many.
-func (l *ranked[F]) block(s *scratch[F], in, out []float64, first, left int, raw bool) int {
-	full := min(left/8, l.tiles)
-	lone := min(left-8*full, l.tiles-full)
-	width, groups := len(l.e.Inputs), l.e.Groups
-	for i := range full + lone {
-		t := s.tile(i, l.stride)
-		for lane := range lanesOf(i, full) {
-			r := first + rowOf(i, full) + lane
-			l.rank(in[r*width:(r+1)*width], t[lane*laneStride:])
-		}
-		l.start(s.sums[i*groups*8 : (i+1)*groups*8])
-	}
-	for _, span := range l.spans {
-		for i := range full + lone {
-			t, sums := s.tile(i, l.stride), s.sums[i*groups*8:(i+1)*groups*8]
-			r := first + rowOf(i, full)
-			if i < full {
-				l.addRows(&span, t, s.at, sums, in[r*width:])
-			} else {
-				l.addRow(&span, t, s.at, sums, in[r*width:])
+	for first := 0; first < rows; {
+		b := block{first: first, full: min((rows-first)/8, l.tiles)}
+		b.lone = min(rows-b.end(), l.tiles-b.full)
+		l.rankBlock(s, b, in)
+		for k := range l.spans {
+			for i := range b.tiles() {
+				row, lanes := b.tile(i)
+				l.spans[k].add(l.e, l.tile(s, i), lanes, s.at, l.sums(s, i), in[row*len(l.e.Inputs):])
 			}
 		}
-	}
-	for i := range full + lone {
-		for lane := range lanesOf(i, full) {
-			for g := range groups {
-				s.margins[g] = float64(s.sums[(i*groups+g)*8+lane])
-			}
-			l.e.emit(s.margins, out, first+rowOf(i, full)+lane, raw)
-		}
-	}
-	return 8*full + lone
-}
-
-// Of a block's tiles the first, full ones hold eight rows, the others one.
-func lanesOf(i, full int) int {
-	if i < full {
-		return 8
-	}
-	return 1
-}
-
-func rowOf(i, full int) int {
-	return 8*min(i, full) + max(0, i-full)
-}
-
-func (l *ranked[F]) start(sums []F) {
-	for g, b := range l.base {
-		for r := range 8 {
-			sums[g*8+r] = b
-		}
+		l.emitBlock(s, b, out, raw)
+		first = b.end()
 	}
 }
 
-// addRows adds a span's trees to the sums of a tile's eight rows.
-func (l *ranked[F]) addRows(s *span, t *tile, at []uint32, sums []F, in []float64) {
-	at = at[:8*s.trees]
-	copy(at, l.starts[8*s.slot:])
-	depths := l.depths[s.slot : s.slot+s.trees]
-	for i := 0; i < len(depths); {
-		j := i + 1
-		for j < len(depths) && depths[j] == depths[i] {
-			j++
-		}
-		l.descend(&walkRows, t, at[8*i:8*j], depths[i])
-		i = j
-	}
-	if l.leaves != nil {
-		l.addLeaves(s, at, 8, sums, in)
-		return
-	}
-	for i, slot := range l.slots[s.first : s.first+s.trees] {
-		a := (*[8]uint32)(at[8*slot:])
-		sum := (*[8]F)(sums[8*l.groupOf[s.first+i]:])
-		sum[0] += l.values[a[0]]
-		sum[1] += l.values[a[1]]
-		sum[2] += l.values[a[2]]
-		sum[3] += l.values[a[3]]
-		sum[4] += l.values[a[4]]
-		sum[5] += l.values[a[5]]
-		sum[6] += l.values[a[6]]
-		sum[7] += l.values[a[7]]
-	}
+func (l *ranked[F, V]) tile(s *scratch[F, V], i int) *tile[V] {
+	return (*tile[V])(s.ranks[i*l.stride:])
 }
 
-// addRow does the same for the single row of a tile.
-func (l *ranked[F]) addRow(s *span, t *tile, at []uint32, sums []F, in []float64) {
-	at = at[:(s.trees+7)&^7]
-	copy(at, l.roots[s.slot:])
-	for i := 0; i < len(at); i += 8 {
-		l.descend(&walkTrees, t, at[i:i+8], l.depths[s.slot+i+7])
-	}
-	if l.leaves != nil {
-		l.addLeaves(s, at, 1, sums, in)
-		return
-	}
-	for i, slot := range l.slots[s.first : s.first+s.trees] {
-		sums[8*l.groupOf[s.first+i]] += l.values[at[slot]]
-	}
+// sums are a tile's: of group g and lane r at 8g + r.
+func (l *ranked[F, V]) sums(s *scratch[F, V], i int) []F {
+	n := 8 * l.e.Groups
+	return s.sums[i*n : (i+1)*n]
 }
 
-// descend walks from at down to the leaves.
-func (l *ranked[F]) descend(walk *[9]walkFunc, t *tile, at []uint32, depth int) {
-	for ; depth > 8; depth -= 8 {
-		walk[8](l.nodes, t, at)
-		if depth > 16 && l.arrived(at) {
-			return
-		}
-	}
-	if depth > 0 {
-		walk[depth](l.nodes, t, at)
-	}
-}
-
-func (l *ranked[F]) arrived(at []uint32) bool {
-	for _, i := range at {
-		if l.nodes[i].child != i {
-			return false
-		}
-	}
-	return true
-}
-
-// addLeaves adds leaves of any kind, the way the plain walk does.
-func (l *ranked[F]) addLeaves(s *span, at []uint32, lanes int, sums []F, in []float64) {
+// rankBlock fills the tiles and starts the sums.
+func (l *ranked[F, V]) rankBlock(s *scratch[F, V], b block, in []float64) {
 	width := len(l.e.Inputs)
-	for i, slot := range l.slots[s.first : s.first+s.trees] {
-		for lane, a := range at[lanes*int(slot):][:lanes] {
-			of := l.leaves[a]
-			switch g := 8 * int(l.groupOf[s.first+i]); {
-			case of.leaf == nil:
-				sums[g+lane] += l.values[a]
-			case of.leaf.Vector == nil:
-				x := of.leaf.value(in[lane*width : (lane+1)*width])
-				sums[g+lane] = F(l.e.add(float64(sums[g+lane]), x, of.tree))
-			default:
-				for g, x := range of.leaf.Vector {
-					sums[8*g+lane] = F(l.e.add(float64(sums[8*g+lane]), x, of.tree))
-				}
+	for i := range b.tiles() {
+		row, lanes := b.tile(i)
+		t, rows := l.tile(s, i), in[row*width:]
+		if l.keyed {
+			keyColumns(l.numeric, rows, width, lanes, t)
+		} else {
+			rankColumns(l.numeric, rows, width, lanes, l.e.Arith, t)
+		}
+		for _, c := range l.categorical {
+			c.fill(rows, width, lanes, l.e.Arith, t)
+		}
+		sums := l.sums(s, i)
+		for k := range sums {
+			sums[k] = F(l.e.Base[k/8])
+		}
+	}
+}
+
+func (l *ranked[F, V]) emitBlock(s *scratch[F, V], b block, out []float64, raw bool) {
+	for i := range b.tiles() {
+		row, lanes := b.tile(i)
+		sums := l.sums(s, i)
+		for lane := range lanes {
+			for g := range s.margins {
+				s.margins[g] = float64(sums[8*g+lane])
 			}
+			l.e.emit(s.margins, out, row+lane, raw)
 		}
 	}
 }
