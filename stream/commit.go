@@ -32,6 +32,8 @@ func (c *Consumer) commitLoop(ctx context.Context) {
 // commit writes the positions that moved since the last time. An error leaves them to
 // the next one: a commit is never needed for correctness, only for not reading again.
 func (c *Consumer) commit(ctx context.Context) error {
+	c.committing.Lock()
+	defer c.committing.Unlock()
 	at := c.tracker.Committable()
 	if len(at) == 0 {
 		return nil

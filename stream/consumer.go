@@ -41,6 +41,8 @@ type Consumer struct {
 	stats   Stats
 	born    atomic.Int64 // when the group was born, Unix ms
 
+	committing sync.Mutex // one commit at a time: a slower, older one must not overtake
+
 	scorer *scorer
 	brake  brake
 
@@ -117,7 +119,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	c.toCache = make(chan *batch, 1024)
+	c.toCache = make(chan *batch, maxBatches)
 	if err := c.join(); err != nil {
 		return err
 	}

@@ -7,9 +7,13 @@ import (
 	"time"
 )
 
-// A window bounds what is in flight: bytes of events read and not yet delivered. A
-// batch is let in whole while there is any room, so the bound is passed by at most
-// one poll. Safe for concurrent use.
+// maxBatches bounds the batches in flight, however small, so that handing one to the
+// cache's goroutine never blocks the loop.
+const maxBatches = 1024
+
+// A window bounds what is in flight: bytes of events read and not yet delivered, and
+// batches. A batch is let in whole while there is any room, so the bound is passed by
+// at most one poll. Safe for concurrent use.
 type window struct {
 	max int64
 
@@ -26,7 +30,7 @@ func newWindow(limit int64) *window {
 
 // wait returns when there is room, or with ctx's error.
 func (w *window) wait(ctx context.Context) error {
-	return w.until(ctx, func() bool { return w.used < w.max })
+	return w.until(ctx, func() bool { return w.used < w.max && len(w.batches) < maxBatches })
 }
 
 // empty returns when nothing is in flight, or with ctx's error.
