@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -219,6 +220,36 @@ func TestMissingTopicStops(t *testing.T) {
 	c := h.run(doubler())
 	err := c.wait()
 	if err == nil || !strings.Contains(err.Error(), "topics are missing: nowhere") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestWrongCredentialsStop(t *testing.T) {
+	h := newHarness(t, 1)
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out", "dlq"), kfake.EnableSASL(),
+		kfake.Superuser("PLAIN", "admin", "right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	// By itself the fake hangs up; a broker says why.
+	kafka.ControlKey(int16(kmsg.SASLAuthenticate), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		kafka.KeepControl()
+		resp := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return resp, nil, true
+	})
+	h.cfg.Kafka.Brokers = kafka.ListenAddrs()
+	h.cfg.Kafka.SASL = SASLConfig{Mechanism: "PLAIN", User: "admin", Password: "wrong"}
+	err = h.run(doubler()).wait()
+	if err == nil || !strings.Contains(err.Error(), "check kafka.sasl.user and kafka.sasl.password") || strings.Contains(err.Error(), "wrong") {
+		t.Errorf("Run: %v", err)
+	}
+	h.cfg.Kafka.Brokers = h.brokers
+	h.cfg.Kafka.SASL = SASLConfig{}
+	h.redis.RequireAuth("right")
+	err = h.run(doubler()).wait()
+	if err == nil || !strings.Contains(err.Error(), "cache.url") {
 		t.Errorf("Run: %v", err)
 	}
 }

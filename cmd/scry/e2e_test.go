@@ -72,7 +72,7 @@ func newWorldAt(t *testing.T, broker, addr string, partitions int32) *world {
 }
 
 // config writes scry.yaml for a model and returns its path.
-func (w *world) config(model, more string) string {
+func (w *world) config(model string) string {
 	w.t.Helper()
 	path := filepath.Join(w.t.TempDir(), "scry.yaml")
 	text := fmt.Sprintf(`
@@ -86,7 +86,7 @@ model: {uri: %q}
 output: {topic: %q, dead_letter_topic: %q}
 cache: {url: %q, ttl: 0}
 http: {health: "127.0.0.1:0", admin: "127.0.0.1:0"}
-%s`, w.in, w.broker, w.in, model, w.out, w.dlq, w.url, more)
+`, w.in, w.broker, w.in, model, w.out, w.dlq, w.url)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -220,6 +220,12 @@ func realSessions(t *testing.T, d *predictor.Deployment) [][]byte {
 // score that a direct call gives (and, where there is one, the training library's), or
 // is a dead letter.
 func TestRealEventsThroughRealKafka(t *testing.T) {
+	for _, protocol := range []string{"classic", "consumer"} {
+		t.Run(protocol, func(t *testing.T) { realEvents(t, protocol) })
+	}
+}
+
+func realEvents(t *testing.T, protocol string) {
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	d, err := predictor.Load(model, predictor.Config{Threshold: 0.5, Entity: "user_id"})
 	if err != nil {
@@ -229,7 +235,7 @@ func TestRealEventsThroughRealKafka(t *testing.T) {
 	events = append(events, realSessions(t, d)...)
 	w := newWorld(t, 4)
 	ids := w.produce(events, 97)
-	w.scry("run", "-c", w.config(model, ""))
+	w.scry("run", "-c", w.config(model), "--set", "kafka.protocol="+protocol)
 
 	scores := make([]float64, len(events))
 	seen := map[string]bool{}
@@ -331,7 +337,7 @@ func TestKilledMembersLoseNothing(t *testing.T) {
 	w := newWorld(t, 8)
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	events, _ := sharedEvents(t)
-	config := w.config(model, "")
+	config := w.config(model)
 	members := []*exec.Cmd{w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s"), w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s")}
 
 	ctx, cancel := context.WithCancel(context.Background())

@@ -80,7 +80,7 @@ func TestBrokerAndRedisDownUnderLoad(t *testing.T) {
 	w := newWorldAt(t, fmt.Sprintf("127.0.0.1:%d", b.port), r.addr, 4)
 	events, _ := sharedEvents(t)
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
-	w.scry("run", "-c", w.config(model, ""))
+	w.scry("run", "-c", w.config(model))
 
 	total := 0
 	step := func(outage, mend func()) {
@@ -187,7 +187,7 @@ func TestHugeEvents(t *testing.T) {
 	if err := big.ProduceSync(ctx, &kgo.Record{Topic: w.in, Value: []byte(good)}, &kgo.Record{Topic: w.in, Value: []byte(pad)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	w.scry("run", "-c", w.config(filepath.Join(testenv.Shared(t), "models", "osi-xgb"), ""))
+	w.scry("run", "-c", w.config(filepath.Join(testenv.Shared(t), "models", "osi-xgb")))
 	w.read(w.out, time.Minute, func(*kgo.Record) bool { return true })
 	w.read(w.dlq, time.Minute, func(r *kgo.Record) bool {
 		length := ""
