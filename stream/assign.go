@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +78,8 @@ func (c *Consumer) assigned(context.Context, *kgo.Client, map[string][]int32) { 
 // client join again after a moment.
 func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	<-c.joined // the client calls before its constructor has returned
-	look, err := c.lookUp(ctx, offsets)
+	adm := kadm.NewClient(c.client)
+	look, err := lookUp(ctx, adm, c.cfg.Kafka.Group, slices.Collect(maps.Keys(offsets)))
 	if err != nil {
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)
 		return nil, err
@@ -86,13 +89,13 @@ func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.
 		for id := range partitions {
 			p := checkpoint.Partition{Topic: topic, TopicID: look.ids[topic], ID: id}
 			stored, epoch := look.stored(topic, id)
-			bounds := checkpoint.Bounds{Start: look.offset(look.starts, topic, id), End: look.offset(look.ends, topic, id)}
+			bounds := look.bounds(topic, id)
 			d := checkpoint.Resume(stored, bounds, p.TopicID, policy, look.born)
 			if err := c.decided(p, d); err != nil {
 				return nil, err
 			}
 			if d.Next == checkpoint.Unresolved {
-				if d.Next, err = c.offsetAt(ctx, topic, id, d.Since, bounds.End); err != nil {
+				if d.Next, err = offsetAt(ctx, adm, topic, id, d.Since, bounds.End); err != nil {
 					return nil, err
 				}
 			}
@@ -136,7 +139,8 @@ func (c *Consumer) decided(p checkpoint.Partition, d checkpoint.Decision) error 
 	return nil
 }
 
-// A lookup is what the brokers say about partitions that are being assigned.
+// A lookup is what the brokers say about the partitions of some topics and where a
+// group stands in them.
 type lookup struct {
 	ids          map[string][16]byte
 	starts, ends kadm.ListedOffsets
@@ -144,12 +148,7 @@ type lookup struct {
 	born         int64
 }
 
-func (c *Consumer) lookUp(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (*lookup, error) {
-	topics := make([]string, 0, len(offsets))
-	for t := range offsets {
-		topics = append(topics, t)
-	}
-	adm := kadm.NewClient(c.client)
+func lookUp(ctx context.Context, adm *kadm.Client, group string, topics []string) (*lookup, error) {
 	l := &lookup{ids: make(map[string][16]byte)}
 	details, err := adm.ListTopics(ctx, topics...)
 	if err != nil {
@@ -169,7 +168,8 @@ func (c *Consumer) lookUp(ctx context.Context, offsets map[string]map[int32]kgo.
 			return nil, fmt.Errorf("offsets: %w", err)
 		}
 	}
-	if l.commits, err = adm.FetchOffsets(ctx, c.cfg.Kafka.Group); err != nil {
+	// A group nobody has joined yet is unknown.
+	if l.commits, err = adm.FetchOffsets(ctx, group); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("committed offsets: %w", err)
 	}
 	l.born = time.Now().UnixMilli()
@@ -190,14 +190,15 @@ func (l *lookup) stored(topic string, partition int32) (*checkpoint.Stored, int3
 	return &checkpoint.Stored{Next: o.At, Metadata: m}, o.LeaderEpoch
 }
 
-func (l *lookup) offset(listed kadm.ListedOffsets, topic string, partition int32) int64 {
-	o, _ := listed.Lookup(topic, partition)
-	return o.Offset
+func (l *lookup) bounds(topic string, partition int32) checkpoint.Bounds {
+	start, _ := l.starts.Lookup(topic, partition)
+	end, _ := l.ends.Lookup(topic, partition)
+	return checkpoint.Bounds{Start: start.Offset, End: end.Offset}
 }
 
 // offsetAt returns the first offset at or after a time, end when there is none yet.
-func (c *Consumer) offsetAt(ctx context.Context, topic string, partition int32, since, end int64) (int64, error) {
-	listed, err := kadm.NewClient(c.client).ListOffsetsAfterMilli(ctx, since, topic)
+func offsetAt(ctx context.Context, adm *kadm.Client, topic string, partition int32, since, end int64) (int64, error) {
+	listed, err := adm.ListOffsetsAfterMilli(ctx, since, topic)
 	if err != nil {
 		return 0, fmt.Errorf("offset at %s: %w", time.UnixMilli(since).UTC().Format(time.RFC3339), err)
 	}
