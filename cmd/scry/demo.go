@@ -2,32 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"slices"
-	"syscall"
+	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	buyerintent "scry/examples/buyer-intent"
 	"scry/internal/config"
-	"scry/internal/embedded"
 	"scry/predictor"
-	"scry/stream"
 )
 
-// The demo's names. The group is not the pipeline's, which on somebody's cluster may be
-// a real one's.
+// The demo's names.
 const (
 	demoName   = "buyer-intent"
-	demoGroup  = "scry-demo"
 	demoEvents = "shop.events"
 	demoOutput = "shop.predictions"
 )
@@ -122,16 +113,21 @@ func demo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 
 	consuming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	stopped := make(chan error, 1)
-	go func() { stopped <- s.run(consuming) }()
+	var failed error
+	stopped := make(chan struct{})
+	go func() {
+		failed = s.run(consuming)
+		close(stopped)
+	}()
 	w := &watch{service: s, traffic: traffic, keys: keys, screen: screen}
-	err = w.shop(ctx, f.duration, stopped)
-	if err == nil {
-		w.finish(c.Delivery.DrainTimeout)
-		stop()
-		err = <-stopped
+	if w.await(ctx, stopped) {
+		if err = w.shop(ctx, f.duration, stopped); err == nil {
+			w.finish(c.Delivery.DrainTimeout, stopped)
+		}
 	}
-	if err != nil {
+	stop()
+	<-stopped
+	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
 	return w.sum()
@@ -141,10 +137,12 @@ func demo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 func demoConfig(f demoFlags) Config {
 	c := DefaultConfig()
 	c.Name = demoName
-	c.Kafka.Group = demoGroup
+	// A new group each time, which starts at the end: of a real cluster, no other demo's
+	// events are counted.
+	c.Kafka.Group = "scry-demo-" + strings.ToLower(rand.Text()[:8])
 	c.Input.Topics = []string{demoEvents}
 	c.Input.EventTime.Path = "ts"
-	c.Input.Start = "latest" // of a real cluster, not what an earlier demo left
+	c.Input.Start = "latest"
 	c.Output.Topic = demoOutput
 	c.Output.DeadLetterTopic = demoName + ".dlq"
 	c.Model.URI = "bundled"
@@ -153,92 +151,4 @@ func demoConfig(f demoFlags) Config {
 	c.HTTP.Health = freeAddress(c.HTTP.Health)
 	c.HTTP.Admin = freeAddress(c.HTTP.Admin)
 	return c
-}
-
-// freeAddress returns address, or any port of its host when that one is taken.
-func freeAddress(address string) string {
-	l, err := net.Listen("tcp", address)
-	if err == nil {
-		l.Close()
-	} else if errors.Is(err, syscall.EADDRINUSE) {
-		host, _, _ := net.SplitHostPort(address)
-		return net.JoinHostPort(host, "0")
-	}
-	return address
-}
-
-// startServers starts Kafka and Redis in the process where no real one is named, tells c
-// their addresses, and creates what topics are absent.
-func startServers(ctx context.Context, f demoFlags, c *Config) (stop func(), err error) {
-	var stops []func()
-	stop = func() {
-		for _, s := range slices.Backward(stops) {
-			s()
-		}
-	}
-	if len(f.brokers) == 0 {
-		kafka, err := embedded.StartKafka("",
-			embedded.Topic{Name: demoEvents, Partitions: f.partitions, Group: demoGroup},
-			embedded.Topic{Name: demoOutput, Partitions: f.partitions},
-			embedded.Topic{Name: c.Output.DeadLetterTopic, Partitions: 1})
-		if err != nil {
-			return nil, err
-		}
-		stops = append(stops, kafka.Close)
-		c.Kafka.Brokers = kafka.Brokers()
-	} else if err := createTopics(ctx, c, f.partitions); err != nil {
-		return nil, err
-	}
-	if f.redis == "" {
-		server, err := embedded.StartRedis("")
-		if err != nil {
-			stop()
-			return nil, err
-		}
-		stops = append(stops, server.Close)
-		c.Cache.URL = config.Secret(server.URL())
-	}
-	return stop, nil
-}
-
-func createTopics(ctx context.Context, c *Config, partitions int32) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...), kgo.RequestRetries(3))
-	if err != nil {
-		return fmt.Errorf("--brokers: %w", err)
-	}
-	defer client.Close()
-	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, -1, nil, demoEvents, demoOutput, c.Output.DeadLetterTopic)
-	if err != nil {
-		return fmt.Errorf("--brokers %v: cannot create the topics: %w; give the address of a Kafka that runs, or leave --brokers out for the one inside", c.Kafka.Brokers, err)
-	}
-	for _, t := range made.Sorted() {
-		if t.Err != nil && !errors.Is(t.Err, kerr.TopicAlreadyExists) {
-			return fmt.Errorf("topic %s is absent and cannot be created: %w %s; create it, then start the demo again", t.Topic, t.Err, t.ErrMessage)
-		}
-	}
-	return nil
-}
-
-// A keyCounter tells how many keys there are in Redis.
-type keyCounter struct{ client *redis.Client }
-
-func openKeys(c stream.CacheConfig) (keyCounter, error) {
-	o, err := redis.ParseURL(c.URL.Reveal())
-	if err != nil {
-		return keyCounter{}, fmt.Errorf("--redis: %w", err)
-	}
-	return keyCounter{redis.NewClient(o)}, nil
-}
-
-// count returns -1 when Redis does not answer.
-func (k keyCounter) count() int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	n, err := k.client.DBSize(ctx).Result()
-	if err != nil {
-		return -1
-	}
-	return n
 }

@@ -66,14 +66,14 @@ func (s *screen) welcome(c Config, d *predictor.Deployment, service *service, us
 	fmt.Fprintf(s.terminal, "%s: a simulated web shop, scored live by the model %s\n\n",
 		s.paint(bold, "scry demo"), s.paint(bold, d.Name+"/"+d.Version))
 	row("Kafka", brokers, inside(len(f.brokers) > 0))
-	row("", "", s.paint(dim, demoEvents+" -> "+demoOutput+", what cannot be scored -> "+c.Output.DeadLetterTopic))
+	row("", "", s.paint(dim, demoEvents+" -> "+demoOutput+", dead letters -> "+c.Output.DeadLetterTopic))
 	row("Redis", address, inside(f.redis != ""))
 	row("page", page, "")
 	row("metrics", "http://"+service.server.HealthAddr()+"/metrics", "")
 	fmt.Fprintf(s.terminal, "\nLook in from another terminal:\n\n")
 	for _, command := range []string{
 		"kcat -C -q -b " + brokers + " -t " + demoOutput + " -o end",
-		"kcat -C -q -b " + brokers + " -t " + c.Output.DeadLetterTopic + ` -o beginning -f '%h\n%s\n\n'`,
+		"kcat -C -q -b " + brokers + " -t " + c.Output.DeadLetterTopic + ` -o beginning -f '%h\n%s\n'`,
 		redisCLI + " get pred:" + d.Name + ":" + user,
 		"curl '" + page + "/api/lookup?entity=" + user + "'",
 	} {
@@ -92,6 +92,8 @@ func redisPlace(c Config, given string) (address, cli string) {
 	_, port, _ := net.SplitHostPort(address)
 	return address, "redis-cli -p " + port
 }
+
+const latencyNote = "from an event's append to topic and cache"
 
 // first shows the first prediction.
 func (s *screen) first(sample []byte, after time.Duration) {
@@ -133,7 +135,7 @@ func (s *screen) block(now status) []string {
 	}
 	lines := []string{
 		row("events/s", count(int64(now.rate+.5)), fmt.Sprintf("for %v", now.since.Round(time.Second))),
-		row("latency p50", short(now.p50), "from an event's append to its prediction in topic and cache"),
+		row("latency p50", short(now.p50), latencyNote),
 		row("latency p99", short(now.p99), ""),
 		row("lag", count(now.lag), "events not yet done"),
 		row("cached", keys(now.keys), "keys in Redis"),
@@ -184,7 +186,8 @@ func (s *screen) summary(sum summary) {
 	defer s.mu.Unlock()
 	s.draw(nil)
 	row := func(what string, n uint64, note string) {
-		fmt.Fprintf(s.terminal, "  %-15s %s   %s\n", what, s.paint(bold, fmt.Sprintf("%12s", count(n))), s.paint(dim, note))
+		line := fmt.Sprintf("  %-15s %s   %s", what, s.paint(bold, fmt.Sprintf("%12s", count(n))), s.paint(dim, note))
+		fmt.Fprintln(s.terminal, strings.TrimRight(line, " "))
 	}
 	fmt.Fprintln(s.terminal)
 	rate := 0.0
@@ -192,14 +195,9 @@ func (s *screen) summary(sum summary) {
 		rate = float64(sum.produced) / sum.took.Seconds()
 	}
 	row("produced", sum.produced, fmt.Sprintf("%s events/s for %.1f s", count(int64(rate+.5)), sum.took.Seconds()))
-	equation := "produced"
-	if sum.waiting > 0 {
-		row("waiting before", sum.waiting, "events in the topic that no demo had read")
-		equation += " + waiting"
-	}
 	row("predicted", sum.out.Predicted, "")
 	row("dead letters", sum.out.DeadLetters, "events cut off on purpose: "+count(sum.poison))
-	equation += " = predicted + dead letters"
+	equation := "produced = predicted + dead letters"
 	if sum.out.Tombstones > 0 {
 		row("tombstones", sum.out.Tombstones, "")
 		equation += " + tombstones"
@@ -209,7 +207,7 @@ func (s *screen) summary(sum summary) {
 		verdict = s.paint(red, strings.Replace(equation, "=", "is not", 1))
 	}
 	fmt.Fprintf(s.terminal, "\n  %s\n\n", verdict)
-	fmt.Fprintf(s.terminal, "  %-15s %12s   %s\n", "latency p50", short(sum.p50), s.paint(dim, "from an event's append to its prediction in topic and cache"))
+	fmt.Fprintf(s.terminal, "  %-15s %12s   %s\n", "latency p50", short(sum.p50), s.paint(dim, latencyNote))
 	fmt.Fprintf(s.terminal, "  %-15s %12s\n", "latency p99", short(sum.p99))
 	fmt.Fprintf(s.terminal, "  %-15s %12s   %s\n\n", "cached", keys(sum.keys), s.paint(dim, "keys in Redis"))
 }

@@ -31,6 +31,7 @@ type traffic struct {
 	shop   *shop.Shop
 	first  *kgo.Record
 	made   int
+	closed time.Time // when the last event was due
 
 	acked, poison atomic.Uint64 // what the broker has, and what of it was cut off
 	failed        atomic.Pointer[error]
@@ -42,7 +43,7 @@ func newTraffic(brokers []string, topic string, rate float64) (*traffic, error) 
 	if err != nil {
 		return nil, err
 	}
-	t := &traffic{client: client, topic: topic, rate: rate, shop: shop.New(1, int(rate*pageEvery))}
+	t := &traffic{client: client, topic: topic, rate: rate, shop: shop.New(uint64(time.Now().UnixNano()), int(rate*pageEvery))}
 	t.first, _ = t.next(nil, time.Now())
 	return t, nil
 }
@@ -50,13 +51,14 @@ func newTraffic(brokers []string, topic string, rate float64) (*traffic, error) 
 // user is who the first event is about.
 func (t *traffic) user() string { return string(t.first.Key) }
 
-// run sends events until ctx ends, and returns when the broker has them all.
-func (t *traffic) run(ctx context.Context) error {
+// run sends the events due since start until ctx ends, and returns when the broker has
+// them all.
+func (t *traffic) run(ctx context.Context, start time.Time) error {
 	t.send(t.first)
-	p := pace{rate: t.rate, start: time.Now(), given: 1}
+	p := pace{rate: t.rate, start: start, given: 1}
 	tick := time.NewTicker(trafficTick)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for t.closed.IsZero() {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
@@ -64,6 +66,9 @@ func (t *traffic) run(ctx context.Context) error {
 		now := time.Now()
 		if end, ok := ctx.Deadline(); ok && now.After(end) {
 			now = end // the last are sent late, and no more than the rate says
+		}
+		if ctx.Err() != nil {
+			t.closed = now
 		}
 		due := p.due(now)
 		room := make([]byte, due*eventRoom)
@@ -86,7 +91,7 @@ type pace struct {
 }
 
 func (p *pace) due(now time.Time) int {
-	due := int(now.Sub(p.start).Seconds()*p.rate) - p.given
+	due := int(now.Sub(p.start).Seconds()*p.rate+1e-6) - p.given
 	if excess := due - int(max(p.rate, 1)); excess > 0 {
 		p.start = p.start.Add(time.Duration(float64(excess) / p.rate * float64(time.Second)))
 		due -= excess

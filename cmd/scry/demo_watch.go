@@ -15,9 +15,8 @@ type watch struct {
 	keys    keyCounter
 	screen  *screen
 
-	waiting        int64 // events in the input before the shop opened
-	opened, closed time.Time
-	last           reading
+	opened time.Time
+	last   reading
 }
 
 // A reading is what was counted up to a moment.
@@ -39,69 +38,81 @@ type status struct {
 	notReady error
 }
 
-// shop opens the shop as soon as the consumer has its partitions, and closes it when ctx
-// or the duration ends. An error is why the consumer or the producer cannot go on.
-func (w *watch) shop(ctx context.Context, duration time.Duration, stopped <-chan error) error {
+// await waits until the consumer knows where it starts: events produced earlier would not
+// be read. It reports whether that came before ctx or the consumer ended.
+func (w *watch) await(ctx context.Context, stopped <-chan struct{}) bool {
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	w.opened = time.Now()
 	w.last = reading{at: w.opened}
-	for w.service.consumer.Health().Ready() != nil {
+	for len(w.service.consumer.Lag()) == 0 {
 		select {
 		case <-ctx.Done():
-			return nil
-		case err := <-stopped:
-			return err
+			return false
+		case <-stopped:
+			return false
 		case <-second.C:
 			w.tick()
 		case <-look.C:
 		}
 	}
-	w.waiting = w.lag()
+	return true
+}
+
+// shop keeps the shop open until ctx or the duration ends, or the consumer stops. An
+// error is why the producer cannot go on.
+func (w *watch) shop(ctx context.Context, duration time.Duration, stopped <-chan struct{}) error {
 	w.opened = time.Now()
 	w.last.at = w.opened
-	second.Reset(time.Second)
-
 	open, shut := context.WithCancel(ctx)
-	if duration > 0 {
-		open, shut = context.WithTimeout(ctx, duration)
-	}
 	defer shut()
-	sold := make(chan error, 1)
-	go func() { sold <- w.traffic.run(open) }()
-	for first := true; ; {
-		if sample := w.service.consumer.Stats().Sample(); first && sample != nil {
-			w.screen.first(sample, time.Since(w.opened))
-			first = false
-			look.Stop()
-		}
+	if duration > 0 {
+		var end context.CancelFunc
+		open, end = context.WithDeadline(open, w.opened.Add(duration))
+		defer end()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- w.traffic.run(open, w.opened) }()
+
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
 		select {
-		case <-look.C:
-		case err := <-sold:
-			w.closed = time.Now()
+		case err := <-closed:
 			return err
-		case err := <-stopped:
+		case <-stopped:
 			shut()
-			<-sold
-			return err
+			return <-closed
 		case <-second.C:
 			w.tick()
+		case <-look.C:
+			if sample := w.service.consumer.Stats().Sample(); sample != nil {
+				w.screen.first(sample, time.Since(w.opened))
+				look.Stop()
+			}
 		}
 	}
 }
 
 // finish waits until every event is done, the timeout at the longest.
-func (w *watch) finish(timeout time.Duration) {
+func (w *watch) finish(timeout time.Duration, stopped <-chan struct{}) {
+	deadline := time.After(timeout)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
-	for deadline := time.Now().Add(timeout); w.done() < w.due() && time.Now().Before(deadline); {
-		<-look.C
+	for w.done() < w.traffic.acked.Load() {
+		select {
+		case <-look.C:
+		case <-deadline:
+			return
+		case <-stopped:
+			return
+		}
 	}
 }
-
-func (w *watch) due() uint64 { return uint64(w.waiting) + w.traffic.acked.Load() }
 
 func (w *watch) done() uint64 {
 	t := w.service.consumer.Stats().Totals()
@@ -134,12 +145,12 @@ func (w *watch) tick() {
 
 // A summary is a demo's end: what went in and what came out.
 type summary struct {
-	took              time.Duration
-	produced, waiting uint64
-	poison            uint64
-	out               stream.Totals
-	p50, p99          time.Duration
-	keys              int64
+	took     time.Duration
+	produced uint64
+	poison   uint64 // of those, cut off on purpose
+	out      stream.Totals
+	p50, p99 time.Duration
+	keys     int64
 }
 
 // sum prints the summary. Its error says that something is missing, or there is too much.
@@ -147,15 +158,14 @@ func (w *watch) sum() error {
 	latency := readLatency(w.service.metrics)
 	s := summary{
 		produced: w.traffic.acked.Load(),
-		waiting:  uint64(w.waiting),
 		poison:   w.traffic.poison.Load(),
 		out:      w.service.consumer.Stats().Totals(),
 		p50:      latency.quantile(.5),
 		p99:      latency.quantile(.99),
 		keys:     w.keys.count(),
 	}
-	if !w.closed.IsZero() {
-		s.took = w.closed.Sub(w.opened)
+	if !w.traffic.closed.IsZero() {
+		s.took = w.traffic.closed.Sub(w.opened)
 	}
 	w.screen.summary(s)
 	return s.check()
@@ -163,13 +173,13 @@ func (w *watch) sum() error {
 
 // check returns an error unless everything that went in came out once.
 func (s summary) check() error {
-	in, out := s.produced+s.waiting, s.out.Predicted+s.out.DeadLetters+s.out.Tombstones
+	in, out := s.produced, s.out.Predicted+s.out.DeadLetters+s.out.Tombstones
 	switch {
 	case out < in:
-		return fmt.Errorf("the counts do not add up: of %s events %s have no prediction and no dead letter; they are in the topic, uncommitted, and the next start reads them",
+		return fmt.Errorf("the counts do not add up: of %s events %s have no prediction and no dead letter; they were not done within the drain timeout",
 			count(in), count(in-out))
 	case out > in:
-		return fmt.Errorf("the counts do not add up: %s predictions and dead letters for %s events; events were read twice, or somebody else produces to %s", count(out), count(in), demoEvents)
+		return fmt.Errorf("the counts do not add up: %s predictions and dead letters for %s events; somebody else produces to %s, or a rebalance made it read some twice", count(out), count(in), demoEvents)
 	}
 	return nil
 }
