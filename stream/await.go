@@ -54,6 +54,10 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	dead := c.cfg.Output.DeadLetterTopic
 	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, dead)
 	details, err := adm.ListTopics(ctx, need...)
+	var hidden *kadm.AuthError // of any of them
+	if errors.As(err, &hidden) {
+		return Permanent(fmt.Errorf("one of the topics %s: %w; grant DESCRIBE on each to this user", strings.Join(need, ", "), err))
+	}
 	if err != nil {
 		return c.explained(err)
 	}
@@ -61,8 +65,6 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	for _, topic := range need {
 		switch err := details[topic].Err; {
 		case err == nil && len(details[topic].Partitions) > 0:
-		case errors.Is(err, kerr.TopicAuthorizationFailed):
-			return Permanent(fmt.Errorf("topic %s: not allowed to see it; grant DESCRIBE to this user", topic))
 		case err == nil, errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
 			missing = append(missing, topic)
 		default:

@@ -254,6 +254,27 @@ func TestWrongCredentialsStop(t *testing.T) {
 	}
 }
 
+func TestHiddenTopicStops(t *testing.T) {
+	h := newHarness(t, 1)
+	h.kafka.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		m := req.(*kmsg.MetadataRequest)
+		if len(m.Topics) != 3 { // anybody else's
+			return nil, nil, false
+		}
+		resp := m.ResponseKind().(*kmsg.MetadataResponse)
+		for _, t := range m.Topics {
+			rt := kmsg.NewMetadataResponseTopic()
+			rt.Topic, rt.ErrorCode = t.Topic, kerr.TopicAuthorizationFailed.Code
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp, nil, true
+	})
+	if err := h.run(doubler()).wait(); err == nil || !strings.Contains(err.Error(), "grant DESCRIBE") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestMissingDeadLetterTopicIsCreatedOrStops(t *testing.T) {
 	h := newHarness(t, 1)
 	h.cfg.Output.DeadLetterTopic = "half.dlq"
