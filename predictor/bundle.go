@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
-	"scry/predictor/feature"
 	"scry/predictor/forest"
 )
 
@@ -49,41 +45,21 @@ type Config struct {
 // one disagrees the error is a *GoldenError. Where there is no golden.json,
 // Deployment.Golden has no rows, which the caller should say.
 func Load(path string, c Config) (*Deployment, error) {
-	info, err := os.Stat(path)
+	b, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
-	path, err = filepath.Abs(path) // the name of . is its folder's
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return LoadFS(os.DirFS(path), filepath.Base(path), c)
-	}
-	dir, file := filepath.Split(path)
-	name := strings.TrimSuffix(file, filepath.Ext(file))
-	if name == "model" {
-		name = filepath.Base(dir)
-	}
-	return load(os.DirFS(dir), name, file, nil, c)
+	return b.verified(c)
 }
 
 // LoadFS is Load for a folder that is not on disk. Name is used where features.yaml
 // gives none.
 func LoadFS(fsys fs.FS, name string, c Config) (*Deployment, error) {
-	entries, err := fs.ReadDir(fsys, ".")
+	b, err := openFS(fsys, name)
 	if err != nil {
 		return nil, err
 	}
-	var files []string
-	for _, e := range entries {
-		files = append(files, e.Name())
-	}
-	model, err := modelFile(files)
-	if err != nil {
-		return nil, err
-	}
-	return load(fsys, name, model, files, c)
+	return b.verified(c)
 }
 
 // modelFile picks the model among a folder's files.
@@ -103,82 +79,23 @@ func modelFile(files []string) (string, error) {
 	return "", fmt.Errorf("more than one model in the folder: %s; keep one", list(found))
 }
 
-func load(fsys fs.FS, name, model string, files []string, c Config) (*Deployment, error) {
-	if filepath.Ext(model) == ".onnx" {
-		return nil, fmt.Errorf("%s: ONNX is not scored yet; save the booster itself, as model.ubj or model.txt", model)
-	}
-	contents := make(map[string][]byte)
-	limits := map[string]int64{model: maxModel}
-	for _, file := range []string{specFile, goldenFile} {
-		if slices.Contains(files, file) {
-			limits[file] = maxText
-		}
-	}
-	for file, limit := range limits {
-		data, err := readFile(fsys, file, limit)
-		if err != nil {
-			return nil, err
-		}
-		contents[file] = data
-	}
-	d := &Deployment{Name: name, Digest: digest(contents), Threshold: c.Threshold}
-	if err := d.assemble(model, contents, c); err != nil {
+// verified is the bundle's deployment, its golden rows reproduced.
+func (b *Bundle) verified(c Config) (*Deployment, error) {
+	d, err := b.Deployment(c)
+	if err != nil {
 		return nil, err
 	}
-	if data, ok := contents[goldenFile]; ok {
-		golden, err := ParseGolden(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", goldenFile, err)
-		}
-		if d.Golden, err = Verify(d, golden); err != nil {
-			return nil, fmt.Errorf("%s: %w", goldenFile, err)
-		}
-		if d.Golden.Failed > 0 {
-			return nil, fmt.Errorf("%s: %w", goldenFile, &GoldenError{d.Golden})
-		}
+	golden, err := b.Golden()
+	if err != nil || golden == nil {
+		return d, err
+	}
+	if d.Golden, err = Verify(d, golden); err != nil {
+		return nil, fmt.Errorf("%s: %w", goldenFile, err)
+	}
+	if d.Golden.Failed > 0 {
+		return nil, fmt.Errorf("%s: %w", goldenFile, &GoldenError{d.Golden})
 	}
 	return d, nil
-}
-
-// assemble makes model and extractor of a bundle's files.
-func (d *Deployment) assemble(model string, contents map[string][]byte, c Config) error {
-	ensemble, err := forest.Load(model, contents[model])
-	if err != nil {
-		return err
-	}
-	compiled, err := forest.Compile(ensemble)
-	if err != nil {
-		return fmt.Errorf("%s: %w", model, err)
-	}
-	var s spec
-	if data, ok := contents[specFile]; ok {
-		if s, err = parseSpec(data); err != nil {
-			return fmt.Errorf("%s: %w", specFile, err)
-		}
-	}
-	if d.Features, err = columns(ensemble.Inputs, s.features, c.Paths); err != nil {
-		return err
-	}
-	d.Extractor, err = feature.NewJSON(d.Features, feature.JSONConfig{
-		Entity: c.Entity, EventTime: c.EventTime, TimeUnit: feature.TimeUnit(c.TimeUnit),
-	})
-	if err != nil {
-		return err
-	}
-	if outputs := len(ensemble.Outputs); len(s.labels) > 0 && len(s.labels) != max(outputs, 2) {
-		return fmt.Errorf("%s: labels: %s for a model of %d outputs; name %d classes, in output order", specFile, list(s.labels), outputs, max(outputs, 2))
-	}
-	d.Labels = s.labels
-	d.Model = forestModel{compiled, namesOf(d.Features)}
-	d.tolerance = tolerances[ensemble.Arith]
-	if s.name != "" {
-		d.Name = s.name
-	}
-	d.Version = s.version
-	if d.Version == "" {
-		d.Version = d.Digest[:12]
-	}
-	return nil
 }
 
 // forestModel names the inputs of a forest as features.yaml does.

@@ -54,7 +54,8 @@ type Report struct {
 	Rows    int
 	Failed  int            // rows with a score beyond the tolerance
 	MaxDiff float64        // the greatest difference between two scores; infinite where one is NaN
-	Worst   []Disagreement // the scores furthest beyond the tolerance, at most five
+	MaxULP  float64        // the same in units in the last place of the library's type
+	Worst   []Disagreement // the scores beyond the tolerance, the furthest first
 	Allowed string         // the tolerance, for people
 }
 
@@ -63,6 +64,7 @@ type Disagreement struct {
 	Row           int // from zero, as in the file
 	Output        string
 	Expected, Got float64
+	ULP           float64 // the difference, in units in the last place of Expected in the library's type
 	times         float64 // the tolerance
 }
 
@@ -73,7 +75,8 @@ type GoldenError struct{ Report Report }
 func (e *GoldenError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d rows are not scored as the training library scored them (%s allowed)", e.Report.Failed, e.Report.Rows, e.Report.Allowed)
-	for _, w := range e.Report.Worst {
+	const most = 5
+	for _, w := range e.Report.Worst[:min(len(e.Report.Worst), most)] {
 		fmt.Fprintf(&b, "; row %d, %s: expected %v, got %v", w.Row, w.Output, w.Expected, w.Got)
 	}
 	return b.String()
@@ -95,39 +98,46 @@ var tolerances = map[forest.Arith]tolerance{
 
 // allowed is the difference allowed from an expected score.
 func (t tolerance) allowed(want float64) float64 {
-	want = math.Abs(want)
-	if t.ulps32 > 0 && want <= math.MaxFloat32 {
-		f := float32(want)
-		return t.ulps32 * (float64(math.Nextafter32(f, float32(math.Inf(1)))) - float64(f))
+	if t.ulps32 > 0 {
+		return t.ulps32 * t.ulp(want)
 	}
-	return t.relative * want
+	return t.relative * math.Abs(want)
+}
+
+// ulp is the unit in the last place of a score in the library's type; 0 where there
+// is none.
+func (t tolerance) ulp(score float64) float64 {
+	score = math.Abs(score)
+	switch {
+	case t.ulps32 > 0 && score <= math.MaxFloat32:
+		f := float32(score)
+		return float64(math.Nextafter32(f, float32(math.Inf(1)))) - float64(f)
+	case t.ulps32 == 0 && score <= math.MaxFloat64:
+		return math.Nextafter(score, math.Inf(1)) - score
+	}
+	return 0
 }
 
 // Verify scores the golden rows and compares. Its error is for a golden file that
 // does not fit the model; disagreeing scores are in the report.
 func Verify(d *Deployment, g *Golden) (Report, error) {
-	at, err := g.order(d.Features)
+	in, err := g.Matrix(d.Features)
 	if err != nil {
 		return Report{}, err
 	}
 	outputs := d.Model.Outputs()
 	r := Report{Rows: len(g.Rows), Allowed: d.tolerance.text}
-	in, out := make([]float64, len(d.Features)), make([]float64, len(outputs))
-	for i, cells := range g.Rows {
-		if len(cells) != len(g.Features) || len(g.Scores[i]) != len(outputs) {
-			return Report{}, fmt.Errorf("row %d has %d values and %d scores for %d features and %d outputs",
-				i, len(cells), len(g.Scores[i]), len(g.Features), len(outputs))
+	out := make([]float64, len(outputs))
+	for i, want := range g.Scores {
+		if len(want) != len(outputs) {
+			return Report{}, fmt.Errorf("row %d has %d scores for %d outputs", i, len(want), len(outputs))
 		}
-		for k, f := range d.Features {
-			if in[k], err = cell(cells[at[k]], f); err != nil {
-				return Report{}, fmt.Errorf("row %d, %s: %w", i, f.Name, err)
-			}
-		}
-		if err := d.Model.Predict(in, out); err != nil {
+		if err := d.Model.Predict(in[i*len(d.Features):(i+1)*len(d.Features)], out); err != nil {
 			return Report{}, fmt.Errorf("row %d: %w", i, err)
 		}
-		r.compare(i, outputs, g.Scores[i], out, d.tolerance)
+		r.compare(i, outputs, want, out, d.tolerance)
 	}
+	slices.SortStableFunc(r.Worst, func(a, b Disagreement) int { return cmp.Compare(b.times, a.times) })
 	return r, nil
 }
 
@@ -141,17 +151,39 @@ func (r *Report) compare(row int, outputs []string, want, got []float64, t toler
 		if math.IsNaN(diff) {
 			diff = math.Inf(1)
 		}
-		r.MaxDiff = max(r.MaxDiff, diff)
+		ulp := diff / t.ulp(want[k])
+		r.MaxDiff, r.MaxULP = max(r.MaxDiff, diff), max(r.MaxULP, ulp)
 		if diff > allowed || math.IsInf(diff, 1) {
 			failed = true
-			r.Worst = append(r.Worst, Disagreement{row, outputs[k], want[k], got[k], diff / allowed})
+			r.Worst = append(r.Worst, Disagreement{row, outputs[k], want[k], got[k], ulp, diff / allowed})
 		}
 	}
 	if failed {
 		r.Failed++
-		slices.SortStableFunc(r.Worst, func(a, b Disagreement) int { return cmp.Compare(b.times, a.times) })
-		r.Worst = r.Worst[:min(len(r.Worst), 5)]
 	}
+}
+
+// Matrix is the golden rows as the model takes them, row after row, one value a
+// feature.
+func (g *Golden) Matrix(features []feature.Feature) ([]float64, error) {
+	at, err := g.order(features)
+	if err != nil {
+		return nil, err
+	}
+	in := make([]float64, 0, len(g.Rows)*len(features))
+	for i, cells := range g.Rows {
+		if len(cells) != len(features) {
+			return nil, fmt.Errorf("row %d has %d values for %d features", i, len(cells), len(features))
+		}
+		for k, f := range features {
+			x, err := cell(cells[at[k]], f)
+			if err != nil {
+				return nil, fmt.Errorf("row %d, %s: %w", i, f.Name, err)
+			}
+			in = append(in, x)
+		}
+	}
+	return in, nil
 }
 
 // order finds each feature's column in the golden rows.

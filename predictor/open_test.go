@@ -1,0 +1,55 @@
+package predictor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"scry/internal/testenv"
+)
+
+// TestOpen: a bundle opens whatever its features.yaml and golden.json say.
+func TestOpen(t *testing.T) {
+	models := filepath.Join(testenv.Shared(t), "models")
+	b, err := Open(filepath.Join(models, "bad", "golden-disagrees"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Name != "golden-disagrees" || b.ModelFile != "model.json" || !b.Named() || b.HasSpec() || len(b.Ensemble.Trees) == 0 || b.Compiled.Bytes() == 0 {
+		t.Errorf("%+v", b)
+	}
+	d, err := b.Deployment(Config{})
+	if err != nil || d.Digest != b.Digest || d.Golden.Rows != 0 {
+		t.Errorf("%+v %v", d, err)
+	}
+	g, err := b.Golden()
+	if err != nil || len(g.Rows) == 0 {
+		t.Errorf("%v %v", g, err)
+	}
+	b, err = Open(filepath.Join(models, "lgb-cat-codes", "model.txt"))
+	if err != nil || b.Named() || b.Name != "lgb-cat-codes" {
+		t.Fatalf("%+v %v", b, err)
+	}
+	if g, err := b.Golden(); g != nil || err != nil {
+		t.Errorf("a file alone has golden rows: %v %v", g, err)
+	}
+	if _, err := b.Deployment(Config{}); err == nil || !strings.Contains(err.Error(), "write a features.yaml") {
+		t.Error(err)
+	}
+	model, err := os.ReadFile(filepath.Join(models, "xgb-gamma", "model.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err = openFS(fstest.MapFS{"model.json": {Data: model}, "features.yaml": {Data: []byte("[")}, "golden.json": {Data: []byte("[")}}, "x")
+	if err != nil || !b.HasSpec() {
+		t.Fatal(err)
+	}
+	if _, err := b.Deployment(Config{}); err == nil || !strings.Contains(err.Error(), "features.yaml: ") {
+		t.Error(err)
+	}
+	if _, err := b.Golden(); err == nil || !strings.Contains(err.Error(), "golden.json: ") {
+		t.Error(err)
+	}
+}
