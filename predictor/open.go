@@ -21,7 +21,7 @@ type Bundle struct {
 	Ensemble  *forest.Ensemble
 	Compiled  *forest.Model
 
-	spec, golden []byte // features.yaml and golden.json; nil where there is none
+	Spec, GoldenJSON []byte // features.yaml and golden.json; nil where there is none
 }
 
 // Open reads the bundle at path, as Load finds it, and compiles the model. What
@@ -90,7 +90,7 @@ func open(fsys fs.FS, name, model string, files []string) (*Bundle, error) {
 	}
 	return &Bundle{
 		Name: name, Digest: digest(contents), ModelFile: model, Ensemble: ensemble, Compiled: compiled,
-		spec: contents[specFile], golden: contents[goldenFile],
+		Spec: contents[specFile], GoldenJSON: contents[goldenFile],
 	}, nil
 }
 
@@ -100,8 +100,8 @@ func (b *Bundle) Deployment(c Config) (*Deployment, error) {
 	d := &Deployment{Name: b.Name, Digest: b.Digest, Threshold: c.Threshold, tolerance: tolerances[b.Ensemble.Arith]}
 	var s spec
 	var err error
-	if b.spec != nil {
-		if s, err = parseSpec(b.spec); err != nil {
+	if b.Spec != nil {
+		if s, err = parseSpec(b.Spec); err != nil {
 			return nil, fmt.Errorf("%s: %w", specFile, err)
 		}
 	}
@@ -131,10 +131,10 @@ func (b *Bundle) Deployment(c Config) (*Deployment, error) {
 
 // Golden reads golden.json; nil when the bundle has none.
 func (b *Bundle) Golden() (*Golden, error) {
-	if b.golden == nil {
+	if b.GoldenJSON == nil {
 		return nil, nil
 	}
-	g, err := ParseGolden(b.golden)
+	g, err := ParseGolden(b.GoldenJSON)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", goldenFile, err)
 	}
@@ -144,6 +144,3 @@ func (b *Bundle) Golden() (*Golden, error) {
 // Named says whether the model names its inputs; else features.yaml lists them in
 // column order.
 func (b *Bundle) Named() bool { return hasNames(b.Ensemble.Inputs, nil) }
-
-// HasSpec says whether a features.yaml is there.
-func (b *Bundle) HasSpec() bool { return b.spec != nil }

@@ -17,7 +17,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Name != "golden-disagrees" || b.ModelFile != "model.json" || !b.Named() || b.HasSpec() || len(b.Ensemble.Trees) == 0 || b.Compiled.Bytes() == 0 {
+	if b.Name != "golden-disagrees" || b.ModelFile != "model.json" || !b.Named() || b.Spec != nil || len(b.Ensemble.Trees) == 0 || b.Compiled.Bytes() == 0 {
 		t.Errorf("%+v", b)
 	}
 	d, err := b.Deployment(Config{})
@@ -43,7 +43,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, err = openFS(fstest.MapFS{"model.json": {Data: model}, "features.yaml": {Data: []byte("[")}, "golden.json": {Data: []byte("[")}}, "x")
-	if err != nil || !b.HasSpec() {
+	if err != nil || b.Spec == nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Deployment(Config{}); err == nil || !strings.Contains(err.Error(), "features.yaml: ") {

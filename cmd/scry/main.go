@@ -33,7 +33,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(demoCommand(), runCommand(), validateCommand(), lookupCommand())
+	root.AddCommand(
+		demoCommand(),
+		runCommand(),
+		validateCommand(),
+		lookupCommand(),
+		modelCommand(),
+	)
 
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
