@@ -114,7 +114,7 @@ func TestModelInspectKinds(t *testing.T) {
 	models := filepath.Join(testenv.Shared(t), "models")
 	for name, link := range map[string]string{
 		"lgb-sqrt": "sign(x) x^2", "lgb-multiclass": "softmax", "lgb-stump": "sigmoid", "lgb-linear": "none",
-		"xgb-multi-output": "sigmoid", "xgb-softmax": "index of the greatest", "xgb-aft": "exp",
+		"xgb-multi-output": "softmax", "xgb-softmax": "index of the greatest", "xgb-aft": "exp",
 	} {
 		code, out, errs := runModel(t, "inspect", filepath.Join(models, name))
 		if code != 0 || !strings.Contains(out, ", link "+link+"\n") || strings.Contains(out, "%!") {
