@@ -9,6 +9,7 @@ BENCH     ?= .
 BENCHTIME ?= 1s
 COUNT     ?= 1
 FUZZTIME  ?= 30s
+PYTHON    ?= python3
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +25,9 @@ test-services: ## all tests with a real Kafka (Java 17, Maven) and Redis (redis-
 
 bench: ## benchmarks: BENCH=regexp BENCHTIME=1s COUNT=1; compare runs with benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+bench-models: build .cache/bench-models/done ## models timed beside XGBoost, LightGBM and ONNX Runtime (PYTHON=python3.12, about 5 minutes)
+	.cache/bench-models/bin/python scripts/bench-models/bench_models.py bin/scry
 
 fuzz: ## every fuzz target for FUZZTIME=30s
 	scripts/fuzz.sh $(FUZZTIME)
@@ -42,9 +46,14 @@ generate: ## generated files, such as the config's schema and reference
 clean: ## what was built or fetched
 	rm -rf bin dist .cache
 
+.cache/bench-models/done: scripts/bench-models/requirements.txt
+	$(PYTHON) -m venv --clear .cache/bench-models
+	.cache/bench-models/bin/pip -q install -r $<
+	@touch $@
+
 .cache/bin/%: Makefile
 	GOBIN=$(CURDIR)/.cache/bin go install $($*)
 	@touch $@
 
-.PHONY: help build test test-services bench fuzz lint vuln generate clean
+.PHONY: help build test test-services bench bench-models fuzz lint vuln generate clean
 .DEFAULT_GOAL := help
