@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -32,6 +33,7 @@ type harness struct {
 	redis   *miniredis.Miniredis
 	client  *kgo.Client // produces to in and reads nothing
 	cfg     Config
+	slow    time.Duration // what a write to Redis takes longer
 }
 
 func newHarness(t *testing.T, partitions int32) *harness {
@@ -71,6 +73,30 @@ func (h *harness) produce(partition int32, events ...string) {
 	}
 }
 
+// dial is the network with a Redis that is slow, or nil when it is not.
+func (h *harness) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if h.slow == 0 {
+		return nil
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil && address == h.redis.Addr() {
+			conn = slowConn{conn, h.slow}
+		}
+		return conn, err
+	}
+}
+
+type slowConn struct {
+	net.Conn
+	by time.Duration
+}
+
+func (c slowConn) Write(b []byte) (int, error) {
+	time.Sleep(c.by) // the slowness itself
+	return c.Conn.Write(b)
+}
+
 // A running consumer; stop drains it and returns what Run returned.
 type running struct {
 	*Consumer
@@ -84,7 +110,7 @@ func (h *harness) run(d *predictor.Deployment) *running {
 	if os.Getenv("SCRY_TEST_QUIET") != "" {
 		out = io.Discard
 	}
-	c, err := New(h.cfg, d, Env{Log: slog.New(slog.NewTextHandler(out, nil)), Registerer: prometheus.NewRegistry()})
+	c, err := New(h.cfg, d, Env{Log: slog.New(slog.NewTextHandler(out, nil)), Registerer: prometheus.NewRegistry(), Dial: h.dial()})
 	if err != nil {
 		h.t.Fatal(err)
 	}

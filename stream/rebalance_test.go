@@ -22,6 +22,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	h := newHarness(t, partitions)
 	h.cfg.Input.Entity = "user"
 	h.cfg.Delivery.MaxInFlight = 200_000
+	h.slow = 20 * time.Millisecond
 	watch := h.watchCommits()
 
 	stop := make(chan struct{})
@@ -50,7 +51,7 @@ func TestMembersComeAndGo(t *testing.T) {
 			}
 			members = append(members[:i], members[i+1:]...)
 		}
-		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond) // the churn itself: its times are random, not awaited
+		time.Sleep(time.Duration(rand.IntN(600)) * time.Millisecond) // the churn itself: its times are random, not awaited
 	}
 	close(stop)
 	wg.Wait()
