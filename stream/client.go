@@ -130,7 +130,7 @@ const silence = 2 * time.Second
 
 // OnBrokerConnect is of kgo.HookBrokerConnect.
 func (w *brokerWatch) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	if err == nil || errors.Is(err, context.Canceled) || time.Now().UnixMilli()-w.answered.Load() < silence.Milliseconds() {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || time.Now().UnixMilli()-w.answered.Load() < silence.Milliseconds() {
 		return
 	}
 	w.health.report("kafka", fmt.Errorf("broker %s: %w", net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port))), err))
