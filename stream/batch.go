@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +44,6 @@ type run struct {
 	from, to int // in records
 	source   *source
 	ticket   checkpoint.Ticket
-	next     checkpoint.Position
 }
 
 // A result is what scoring found out about one record.
@@ -115,4 +115,32 @@ func grow[T any](s []T, n int) []T {
 	s = s[:n]
 	clear(s)
 	return s
+}
+
+// A freeList keeps the memory of completed batches for the next ones.
+type freeList struct {
+	mu sync.Mutex
+	b  []*batch
+}
+
+const freeBatches = 16
+
+func (f *freeList) get() *batch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.b) - 1
+	if n < 0 {
+		return nil
+	}
+	b := f.b[n]
+	f.b = f.b[:n]
+	return b
+}
+
+func (f *freeList) put(b *batch) {
+	f.mu.Lock()
+	if len(f.b) < freeBatches {
+		f.b = append(f.b, b)
+	}
+	f.mu.Unlock()
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"scry/checkpoint"
@@ -24,4 +25,52 @@ func newSource(p checkpoint.Partition) *source {
 	id = append(id[:len(id)-1], '-')
 	id = append(strconv.AppendInt(id, int64(p.ID), 10), '-')
 	return &source{partition: p, id: id, hash: sourceHash(p.Topic, p.ID), revoked: make(chan struct{})}
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// sources holds what is known of the assigned partitions.
+type sources struct {
+	mu sync.Mutex
+	m  map[topicPartition]*source
+}
+
+func (s *sources) get(topic string, partition int32) *source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[topicPartition{topic, partition}]
+}
+
+func (s *sources) add(src *source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = make(map[topicPartition]*source)
+	}
+	s.m[topicPartition{src.partition.Topic, src.partition.ID}] = src
+}
+
+func (s *sources) remove(topic string, partition int32) *source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := topicPartition{topic, partition}
+	src := s.m[k]
+	delete(s.m, k)
+	if src != nil {
+		close(src.revoked)
+	}
+	return src
+}
+
+func (s *sources) all() []*source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*source, 0, len(s.m))
+	for _, src := range s.m {
+		all = append(all, src)
+	}
+	return all
 }

@@ -1,0 +1,78 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/checkpoint"
+)
+
+// fetchError decides what an error from the poll means. The client retries by itself
+// whatever can mend.
+func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32, err error) {
+	var loss *kgo.ErrDataLoss
+	switch {
+	case ctx.Err() != nil, errors.Is(err, kgo.ErrClientClosed), errors.Is(err, context.Canceled):
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		c.outOfRange(ctx, topic, partition)
+	case errors.As(err, &loss):
+		c.log.Error("data loss: the log was truncated", "topic", topic, "partition", partition, "error", err)
+		c.fail(fmt.Errorf("topic %s partition %d: %w; start again to go on from what is left", topic, partition, err))
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+		c.fail(fmt.Errorf("input topic %s was deleted or recreated: %w; start again, and input.on_data_loss decides", topic, err))
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		c.fail(fmt.Errorf("not allowed to read topic %s: %w; grant READ to this user", topic, err))
+	case errors.Is(err, kerr.FencedInstanceID):
+		c.fail(fenced(err))
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		c.fail(fmt.Errorf("not allowed to join group %s: %w; grant READ on the group to this user", c.cfg.Kafka.Group, err))
+	default:
+		if err = c.explained(err); IsPermanent(err) {
+			c.fail(err)
+			return
+		}
+		c.log.Warn("fetch or group session failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+	}
+}
+
+func fenced(err error) error {
+	return fmt.Errorf("another process has taken this instance's place in the group: %w; give each its own kafka.instance", err)
+}
+
+// outOfRange is retention overtaking the consumer while it runs.
+func (c *Consumer) outOfRange(ctx context.Context, topic string, partition int32) {
+	src := c.sources.get(topic, partition)
+	if src == nil {
+		return
+	}
+	adm := kadm.NewClient(c.client)
+	var bounds checkpoint.Bounds
+	err := c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
+		starts, err := adm.ListStartOffsets(ctx, topic)
+		if err != nil {
+			return err
+		}
+		ends, err := adm.ListEndOffsets(ctx, topic)
+		if err != nil {
+			return err
+		}
+		s, _ := starts.Lookup(topic, partition)
+		e, _ := ends.Lookup(topic, partition)
+		bounds = checkpoint.Bounds{Start: s.Offset, End: e.Offset}
+		return errors.Join(s.Err, e.Err)
+	})
+	if err != nil {
+		return // stopping
+	}
+	d := checkpoint.Resume(&checkpoint.Stored{Next: src.position}, bounds, src.partition.TopicID, c.cfg.Input.policy(), 0)
+	if c.decided(src.partition, d) != nil {
+		return
+	}
+	src.position = d.Next
+	c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: d.Next}}})
+}

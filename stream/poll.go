@@ -1,0 +1,102 @@
+package stream
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/checkpoint"
+)
+
+// pollRecords bounds one batch, so that scoring the next overlaps with the brokers'
+// acknowledgement of the last.
+const pollRecords = 2048
+
+// poll waits for records and makes a batch of them, with a ticket for each partition.
+// nil: there were none. While the fetches are taken apart no rebalance can happen;
+// after that the tickets know to which assignment each record belongs.
+func (c *Consumer) poll(ctx context.Context) *batch {
+	start := time.Now()
+	fetches := c.client.PollRecords(ctx, pollRecords)
+	defer c.client.AllowRebalance()
+	c.metrics.stage("fetch", time.Since(start))
+	fetches.EachError(func(topic string, partition int32, err error) { c.fetchError(ctx, topic, partition, err) })
+	if fetches.Empty() {
+		return nil
+	}
+	b := c.free.get()
+	if b == nil {
+		b = &batch{}
+		b.ack = func(r *kgo.Record, err error) { c.acknowledged(b, r, err) }
+	}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) { c.take(b, p) })
+	if len(b.records) == 0 { // control records only, or partitions no longer ours
+		for i := range b.runs {
+			c.tracker.Done(b.runs[i].ticket)
+		}
+		b.release()
+		c.free.put(b)
+		return nil
+	}
+	b.polled = time.Now()
+	b.reset(len(b.records), c.live.Load(), c.cache != nil)
+	c.window.enter(b)
+	return b
+}
+
+// take adds a partition's records to the batch. Control records and compacted holes
+// have no row, but the position moves past them.
+func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
+	if len(p.Records) == 0 {
+		return
+	}
+	src := c.sources.get(p.Topic, p.Partition)
+	last := p.Records[len(p.Records)-1]
+	next := checkpoint.Position{Next: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
+	from := len(b.records)
+	if src == nil {
+		recycle(p.Records)
+		return
+	}
+	src.highWatermark.Store(p.HighWatermark)
+	src.position = next.Next
+	for _, r := range p.Records {
+		next.EventTime = max(next.EventTime, r.Timestamp.UnixMilli())
+		if r.Attrs.IsControl() {
+			r.Recycle()
+			continue
+		}
+		b.records = append(b.records, r)
+		b.bytes += size(r)
+	}
+	ticket, ok := c.tracker.Begin(src.partition, next)
+	if !ok {
+		recycle(b.records[from:])
+		b.records = b.records[:from]
+		return
+	}
+	if len(b.records) == from {
+		c.tracker.Done(ticket)
+		return
+	}
+	b.runs = append(b.runs, run{from: from, to: len(b.records), source: src, ticket: ticket})
+}
+
+// perEvent is what the consumer keeps for an event besides its bytes while it is in
+// flight: two records, a result, the encoded prediction and cache value.
+const perEvent = 1536
+
+func size(r *kgo.Record) int64 {
+	n := perEvent + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}
+
+func recycle(rs []*kgo.Record) {
+	for _, r := range rs {
+		r.Recycle()
+	}
+}
