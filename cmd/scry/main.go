@@ -39,6 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		validateCommand(),
 		lookupCommand(),
 		modelCommand(),
+		checkpointCommand(),
 	)
 
 	err := root.ExecuteContext(context.Background())
