@@ -6,8 +6,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"scry/predictor"
 )
 
@@ -45,37 +43,39 @@ func newEncoder(d *predictor.Deployment) *encoder {
 }
 
 // prediction appends the output topic's value for one row. id is the prediction's
-// prefix up to the offset (see source.id), scoredAt a formatted time.
-func (e *encoder) prediction(b []byte, id []byte, r *kgo.Record, w *result, scores []float64, scoredAt []byte) []byte {
+// prefix up to the offset (see source.id); outcome and times are as the methods of the
+// same names append them: topic and cache share them.
+func (e *encoder) prediction(b, id []byte, offset int64, entity, outcome, times []byte) []byte {
 	b = append(append(b, '{'), id...)
-	b = append(strconv.AppendInt(b, r.Offset, 10), '"')
-	if w.entity != nil {
-		b = appendString(append(b, `,"entity":`...), w.entity)
+	b = append(strconv.AppendInt(b, offset, 10), '"')
+	if entity != nil {
+		b = appendString(append(b, `,"entity":`...), entity)
 	}
-	b = e.outcome(b, scores)
+	b = append(b, outcome...)
 	b = append(b, e.model...)
-	b = appendTime(b, w.eventTime)
-	b = append(b, `","scored_at":"`...)
-	b = append(b, scoredAt...)
-	return append(b, '"', '}')
+	b = append(b, times...)
+	return append(b, '}')
 }
 
 // cacheValue appends the Redis value for one row. Its first member is the version,
-// which the guard reads by position.
-func (e *encoder) cacheValue(b []byte, v *Version, id []byte, r *kgo.Record, w *result, scores []float64, scoredAt []byte) []byte {
+// which the guard reads by position. An empty outcome is a tombstone's.
+func (e *encoder) cacheValue(b []byte, v *Version, id []byte, offset int64, outcome, times []byte) []byte {
 	b = append(append(append(b, `{"v":"`...), v[:]...), '"')
-	if w.tombstone {
+	if len(outcome) == 0 {
 		b = append(b, `,"deleted":true`...)
-	} else {
-		b = e.outcome(b, scores)
 	}
+	b = append(b, outcome...)
 	b = append(b, e.cached...)
-	b = appendTime(b, w.eventTime)
-	b = append(b, `","scored_at":"`...)
-	b = append(b, scoredAt...)
-	b = append(append(b, '"', ','), id...)
-	b = strconv.AppendInt(b, r.Offset, 10)
+	b = append(b, times...)
+	b = append(append(b, ','), id...)
+	b = strconv.AppendInt(b, offset, 10)
 	return append(b, '"', '}')
+}
+
+// times appends what follows `"event_time":"`, to the quote that closes scored_at.
+func (e *encoder) times(b []byte, eventTime int64, scoredAt []byte) []byte {
+	b = append(appendTime(b, eventTime), `","scored_at":"`...)
+	return append(append(b, scoredAt...), '"')
 }
 
 // outcome appends score, label and, with more than two classes, scores. The score of

@@ -31,6 +31,8 @@ type scorer struct {
 type worker struct {
 	rows   []float64 // chunkRows rows
 	scores []float64
+
+	outcome, times []byte // of the row that is being encoded
 }
 
 func newScorer(c Config) *scorer {
@@ -171,16 +173,18 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 		src := b.runs[runAt].source
 		scores := w.scores[(i-from)*outs:][:outs]
 		out.Key, out.Headers, out.Timestamp = row.entity, r.Headers, b.scored
+		w.times, w.outcome = s.encoder.times(w.times[:0], row.eventTime, scoredAt), w.outcome[:0]
 		if !row.tombstone {
 			ch.stats.score, ch.stats.scored = scores[0], true
+			w.outcome = s.encoder.outcome(w.outcome, scores)
 			start := len(ch.arena)
-			ch.arena = s.encoder.prediction(ch.arena, src.id, r, row, scores, scoredAt)
+			ch.arena = s.encoder.prediction(ch.arena, src.id, r.Offset, row.entity, w.outcome, w.times)
 			out.Value = ch.arena[start:len(ch.arena):len(ch.arena)]
 		}
 		if s.caching && row.entity != nil {
 			v := newVersion(row.eventTime, r.Offset, src.hash)
 			start := len(ch.arena)
-			ch.arena = s.encoder.cacheValue(ch.arena, &v, src.id, r, row, scores, scoredAt)
+			ch.arena = s.encoder.cacheValue(ch.arena, &v, src.id, r.Offset, w.outcome, w.times)
 			b.cached[i] = cacheRow{entity: row.entity, version: v, value: ch.arena[start:len(ch.arena):len(ch.arena)],
 				expireAt: expiry(row.eventTime, s.ttl)}
 		}
