@@ -40,6 +40,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		lookupCommand(),
 		modelCommand(),
 		checkpointCommand(),
+		healthCommand(),
 	)
 
 	err := root.ExecuteContext(context.Background())
@@ -61,8 +62,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// version is the module's, made of the commit where no release is tagged.
+// stamped is the version that a release or an image sets: -ldflags "-X main.stamped=v1.2.3".
+var stamped string
+
+// version is the stamped one, or else the module's, made of the commit where no release
+// is tagged.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "unknown"
