@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -90,11 +91,13 @@ func (r *recorder) MustRegister(cs ...prometheus.Collector) {
 	}
 }
 
-// keptMetrics gathers every metric of a consumer that has a partition and has retried.
+// keptMetrics gathers every metric of a consumer that has a partition, a certificate and has retried.
 func keptMetrics(t *testing.T) map[string]metricShape {
 	t.Helper()
 	r := &recorder{prometheus.NewRegistry(), map[string]bool{}}
-	c, err := New(DefaultConfig(), doubler(), Env{Registerer: r})
+	cfg := DefaultConfig()
+	cfg.Kafka.TLS = newAuthority(t, time.Now().Add(time.Hour)).writeClient(t.TempDir())
+	c, err := New(cfg, doubler(), Env{Registerer: r})
 	if err != nil {
 		t.Fatal(err)
 	}
