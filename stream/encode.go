@@ -78,19 +78,25 @@ func (e *encoder) times(b []byte, eventTime int64, scoredAt []byte) []byte {
 	return append(append(b, scoredAt...), '"')
 }
 
-// outcome appends score, label and, with more than two classes, scores. The score of
-// several classes is the greatest one's.
-func (e *encoder) outcome(b []byte, scores []float64) []byte {
-	score, class := scores[0], 0
+// decide returns a prediction's score and the class of its label. The score of several
+// classes is the greatest one's.
+func decide(scores []float64, threshold float64) (score float64, class int) {
+	score = scores[0]
 	if len(scores) > 1 {
 		for i, s := range scores {
 			if s > score {
 				score, class = s, i
 			}
 		}
-	} else if score >= e.threshold {
+	} else if score >= threshold {
 		class = 1
 	}
+	return score, class
+}
+
+// outcome appends score, label and, with more than two classes, scores.
+func (e *encoder) outcome(b []byte, scores []float64) []byte {
+	score, class := decide(scores, e.threshold)
 	b = appendScore(append(b, `,"score":`...), score)
 	if class < len(e.labels) {
 		b = append(b, e.labels[class]...)
