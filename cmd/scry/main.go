@@ -37,6 +37,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		demoCommand(),
 		runCommand(),
 		validateCommand(),
+		scoreCommand(),
 		lookupCommand(),
 		modelCommand(),
 		checkpointCommand(),

@@ -1,0 +1,231 @@
+// Package batch scores files: events in, predictions out, in the order of the input.
+//
+//	read -> score and format (all cores) -> write
+//
+// One goroutine reads a bounded batch of events at a time, as many as there are cores
+// score them by a [stream.Scorer] and format the output, and the caller's goroutine
+// writes the batches in the order in which they were read. All memory belongs to a fixed
+// number of jobs that go round, so it does not grow with the input.
+//
+// # What is promised
+//
+// An event gets the prediction that the stream would give it, or is rejected with the
+// stream's reason. What is written consists of whole records. A file takes its name only
+// when everything is in it: see [Create].
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"scry/predictor"
+	"scry/predictor/feature"
+	"scry/stream"
+)
+
+const (
+	blockBytes  = 256 << 10 // of text read at a time
+	blockEvents = 1024      // of one job at most
+	maxEvent    = 16 << 20  // bytes of one event
+)
+
+// A Config says what is scored, and where everything goes.
+type Config struct {
+	Inputs     []Input // one after the other
+	Stream     stream.Config
+	Deployment *predictor.Deployment
+	Fields     feature.JSONConfig // where the columns of a table have entity and time
+
+	Output  Output
+	Rejects *Rejects
+	Cache   *stream.CacheWriter // nil: no cache
+	// Progress is called after each batch. Warn is told what the user should know.
+	Progress func(Totals)
+	Warn     func(string)
+}
+
+// Totals is how far it is, and in the end what there was.
+type Totals struct {
+	Predicted, Rejected int64
+	Read                int64 // bytes of the inputs
+	Cached              stream.CacheCounts
+}
+
+// A job is one batch of events on its way.
+type job struct {
+	events stream.Events
+	input  *Input
+	packed bool   // the events are packed rows, not text
+	broken bool   // the last event ends where the file does, without an end of line
+	text   []byte // that the events alias
+	rows   [][]byte
+	out    []byte // the formatted predictions
+	read   int64  // bytes of all inputs up to its end
+	err    error
+	done   chan struct{}
+}
+
+// Run scores everything. When ctx ends it returns its cause at once; the goroutine that
+// reads may then still wait for a pipe.
+func Run(ctx context.Context, c Config) (Totals, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cores := runtime.GOMAXPROCS(0)
+	jobs := cores + 3
+	p := pipeline{Config: c, at: time.Now(), free: make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs)}
+	for range jobs {
+		p.free <- &job{done: make(chan struct{}, 1)}
+	}
+	read := make(chan error, 1)
+	go func() {
+		read <- p.read(ctx)
+		close(p.work)
+		close(p.order)
+	}()
+	for range cores {
+		go p.score()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return p.totals, context.Cause(ctx)
+		case j, more := <-p.order:
+			if !more {
+				if err := <-read; err != nil {
+					return p.totals, err
+				}
+				return p.totals, p.end()
+			}
+			select {
+			case <-ctx.Done():
+				return p.totals, context.Cause(ctx)
+			case <-j.done:
+			}
+			if err := p.write(ctx, j); err != nil {
+				return p.totals, err
+			}
+			p.free <- j
+		}
+	}
+}
+
+type pipeline struct {
+	Config
+	at     time.Time
+	free   chan *job
+	work   chan *job
+	order  chan *job
+	totals Totals
+	first  error // of the rejects
+}
+
+// read fills job after job from the inputs.
+func (p *pipeline) read(ctx context.Context) error {
+	var before int64
+	for i := range p.Inputs {
+		in := &p.Inputs[i]
+		r, err := in.open(p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", in.Name, err)
+		}
+		for more := true; more && err == nil; {
+			var j *job
+			select {
+			case <-ctx.Done():
+				r.Close()
+				return context.Cause(ctx)
+			case j = <-p.free:
+			}
+			j.input, j.err, j.broken = in, nil, false
+			j.events.Reset(in.Name)
+			if more, err = r.fill(j); err == nil {
+				j.read = before + r.position()
+				p.order <- j
+				p.work <- j
+			}
+		}
+		if err = errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("%s: %w", in.Name, err)
+		}
+		before += in.Size
+	}
+	return nil
+}
+
+// A worker is what one goroutine scores with: a scorer a deployment, which each file
+// with a header of its own has.
+type worker struct {
+	pipeline   *pipeline
+	deployment *predictor.Deployment
+	scorer     *stream.Scorer
+}
+
+func (w *worker) with(d *predictor.Deployment) *stream.Scorer {
+	if w.deployment != d {
+		w.deployment, w.scorer = d, stream.NewScorer(w.pipeline.Stream, d, w.pipeline.at)
+	}
+	return w.scorer
+}
+
+func (p *pipeline) score() {
+	w := worker{pipeline: p}
+	for j := range p.work {
+		if j.err = w.with(j.input.deployment).Score(&j.events); j.err == nil {
+			j.out = p.Output.format(j.out[:0], j.input.Name, &j.events)
+		}
+		j.done <- struct{}{}
+	}
+}
+
+// write is the end of a job.
+func (p *pipeline) write(ctx context.Context, j *job) error {
+	if j.err != nil {
+		return fmt.Errorf("%s: %w", j.input.Name, j.err)
+	}
+	rejected := 0
+	for i := range j.events.Len() {
+		s := j.events.Scored(i)
+		if s.Err == nil {
+			continue
+		}
+		rejected++
+		if p.first == nil {
+			p.first = fmt.Errorf("%s:%d: %w", j.input.Name, s.Position, s.Err)
+		}
+		if err := p.Rejects.write(j, s); err != nil {
+			return err
+		}
+		if j.broken && i == j.events.Len()-1 {
+			p.Warn(j.input.Name + " ends within its last line, which cannot be scored: was the file cut short?")
+		}
+	}
+	if p.Cache != nil {
+		n, err := p.Cache.Write(ctx, &j.events)
+		if err != nil {
+			return fmt.Errorf("writing the cache: %w", err)
+		}
+		p.totals.Cached.Written += n.Written
+		p.totals.Cached.Stale += n.Stale
+		p.totals.Cached.Expired += n.Expired
+	}
+	if err := p.Output.write(j); err != nil {
+		return err
+	}
+	p.totals.Rejected += int64(rejected)
+	p.totals.Predicted += int64(j.events.Len() - rejected)
+	p.totals.Read = j.read
+	p.Progress(p.totals)
+	return nil
+}
+
+// end fails when there is not one prediction to show: then it is the configuration that
+// is wrong, or the wrong file.
+func (p *pipeline) end() error {
+	if p.totals.Predicted == 0 && p.first != nil {
+		return fmt.Errorf("not one of %d events could be scored; the first: %w", p.totals.Rejected, p.first)
+	}
+	return p.Output.end()
+}
