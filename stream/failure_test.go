@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"scry/checkpoint"
 	"scry/predictor"
 )
 
@@ -377,6 +378,45 @@ func TestLatestLosesNothingOverAnIdleRestart(t *testing.T) {
 	h.run(doubler())
 	h.eventually("the new partition is read from its first event", func() bool { return h.committed(1) >= 1 })
 	h.read("out", 8)
+}
+
+// The commit timer fires between the partitions of a slow first assignment: no commit
+// may lack the birth of the group, or start: latest forgets it over an idle restart.
+func TestEveryCommitKnowsTheGroupsBirth(t *testing.T) {
+	h := newHarness(t, 3)
+	h.cfg.Input.Start = "latest"
+	h.kafka.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		for _, topic := range req.(*kmsg.ListOffsetsRequest).Topics {
+			for _, p := range topic.Partitions {
+				if p.Timestamp >= 0 { // the lookup by time, one for each partition
+					h.kafka.SleepControl(func() { time.Sleep(5 * h.cfg.Delivery.CommitInterval) })
+					return nil, nil, false
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	var commits, unborn atomic.Int32
+	h.kafka.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		for _, topic := range req.(*kmsg.OffsetCommitRequest).Topics {
+			for _, p := range topic.Partitions {
+				commits.Add(1)
+				if m, _ := checkpoint.Decode(*p.Metadata); m.Born == 0 {
+					unborn.Add(1)
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	h.run(doubler())
+	h.eventually("all partitions are committed", func() bool {
+		return h.committed(0) == 0 && h.committed(1) == 0 && h.committed(2) == 0
+	})
+	if n := unborn.Load(); n > 0 {
+		t.Errorf("%d of %d commits do not know when the group was born", n, commits.Load())
+	}
 }
 
 // refuse makes the brokers answer the next n productions to a topic with an error.

@@ -25,6 +25,7 @@ func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)
 		return nil, err
 	}
+	c.born.Store(look.born) // before the first Assign: the commit timer may fire after any
 	policy := c.cfg.Input.policy()
 	for topic, partitions := range offsets {
 		for id := range partitions {
@@ -52,7 +53,6 @@ func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.
 			partitions[id] = kgo.NewOffset().At(d.Next).WithEpoch(from.LeaderEpoch)
 		}
 	}
-	c.born.Store(look.born)
 	if err := c.commit(ctx); err != nil {
 		return nil, err
 	}
@@ -144,8 +144,11 @@ func offsetAt(ctx context.Context, adm *kadm.Client, topic string, partition int
 		return 0, fmt.Errorf("offset at %s: %w", time.UnixMilli(since).UTC().Format(time.RFC3339), err)
 	}
 	o, ok := listed.Lookup(topic, partition)
-	if !ok || o.Err != nil {
-		return 0, fmt.Errorf("offset at %s of %s-%d: %w", time.UnixMilli(since).UTC().Format(time.RFC3339), topic, partition, errors.Join(o.Err))
+	if !ok {
+		o.Err = errors.New("no broker answered for it")
+	}
+	if o.Err != nil {
+		return 0, fmt.Errorf("offset at %s of %s-%d: %w", time.UnixMilli(since).UTC().Format(time.RFC3339), topic, partition, o.Err)
 	}
 	if o.Timestamp < 0 { // none that late: kadm answers with the end of now, which may have moved
 		return end, nil
