@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 func TestEventsBecomePredictionsAndDeadLetters(t *testing.T) {
@@ -42,6 +45,15 @@ func TestEventsBecomePredictionsAndDeadLetters(t *testing.T) {
 	wantReasons := map[string]string{"in-0-1": "malformed not json", "in-1-1": `missing_feature {"user":"c"}`}
 	if fmt.Sprint(reasons) != fmt.Sprint(wantReasons) {
 		t.Errorf("dead letters %v, want %v", reasons, wantReasons)
+	}
+	h.eventually("all are counted", func() bool { t := c.Stats().Totals(); return t.Predicted == 3 && t.DeadLetters == 2 })
+	var latency dto.Metric
+	if err := c.metrics.eventLatency.(prometheus.Metric).Write(&latency); err != nil {
+		t.Fatal(err)
+	}
+	// A dead letter's own time may be unknown; counted as 0 it would be 50 years late.
+	if l := latency.GetHistogram(); l.GetSampleCount() != 3 || l.GetSampleSum() > 60 {
+		t.Errorf("event latency: %d samples adding up to %.0f s, want 3 below a minute", l.GetSampleCount(), l.GetSampleSum())
 	}
 	if err := c.stop(); err != nil {
 		t.Errorf("Run: %v", err)

@@ -162,7 +162,9 @@ func (m *metrics) done(b *batch) {
 	step := (len(b.rows) + latencySamples - 1) / latencySamples
 	nowMs := float64(now.UnixNano()) / 1e6
 	for i := 0; i < len(b.rows); i += step {
-		m.eventLatency.Observe(max(nowMs-float64(b.rows[i].eventTime), 0) / 1e3)
+		if b.rows[i].reject == nil { // else its own time may be unknown
+			m.eventLatency.Observe(max(nowMs-float64(b.rows[i].eventTime), 0) / 1e3)
+		}
 		m.appendLatency.Observe(max(nowMs-float64(b.records[i].Timestamp.UnixMilli()), 0) / 1e3)
 	}
 	m.lastSuccess.Set(float64(now.UnixMilli()) / 1e3)
