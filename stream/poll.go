@@ -32,10 +32,6 @@ func (c *Consumer) poll(ctx context.Context) *batch {
 	}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) { c.take(b, p) })
 	if len(b.records) == 0 { // control records only, or partitions no longer ours
-		for i := range b.runs {
-			c.tracker.Done(b.runs[i].ticket)
-		}
-		b.release()
 		c.free.put(b)
 		return nil
 	}
@@ -51,30 +47,31 @@ func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
 	if len(p.Records) == 0 {
 		return
 	}
-	src := c.sources.get(p.Topic, p.Partition)
 	last := p.Records[len(p.Records)-1]
 	next := checkpoint.Position{Next: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
-	from := len(b.records)
+	for _, r := range p.Records {
+		next.EventTime = max(next.EventTime, r.Timestamp.UnixMilli())
+	}
+	src := c.sources.get(p.Topic, p.Partition)
 	if src == nil {
+		recycle(p.Records)
+		return
+	}
+	ticket, ok := c.tracker.Begin(src.partition, next)
+	if !ok {
 		recycle(p.Records)
 		return
 	}
 	src.highWatermark.Store(p.HighWatermark)
 	src.position = next.Next
+	from := len(b.records)
 	for _, r := range p.Records {
-		next.EventTime = max(next.EventTime, r.Timestamp.UnixMilli())
 		if r.Attrs.IsControl() {
 			r.Recycle()
 			continue
 		}
 		b.records = append(b.records, r)
 		b.bytes += size(r)
-	}
-	ticket, ok := c.tracker.Begin(src.partition, next)
-	if !ok {
-		recycle(b.records[from:])
-		b.records = b.records[:from]
-		return
 	}
 	if len(b.records) == from {
 		c.tracker.Done(ticket)
