@@ -79,18 +79,27 @@ func codec(name string) kgo.CompressionCodec {
 	}
 }
 
-// drain gives what is in flight until the deadline and commits what is durable. A
-// part of drain_timeout is kept for the commit and for leaving the group.
+// limitWork ends the work in flight when its part of drain_timeout has passed since loop
+// ended; the rest is kept for the commit and for leaving the group. It does not wait for
+// the loop to return: that may be in a poll which waits for partitions to be given back.
+func (c *Consumer) limitWork(loop context.Context) {
+	context.AfterFunc(loop, func() {
+		select {
+		case <-c.work.Done():
+		case <-time.After(c.cfg.Delivery.DrainTimeout * 3 / 4):
+			c.cancelWork()
+		}
+	})
+}
+
+// drain gives what is in flight until work's deadline and commits what is durable.
 func (c *Consumer) drain() {
-	limit := c.cfg.Delivery.DrainTimeout
-	ctx, cancel := context.WithTimeout(context.Background(), limit*3/4)
-	defer cancel()
-	if err := c.window.empty(ctx); err != nil {
+	if err := c.window.empty(c.work); err != nil {
 		_, batches, _ := c.window.load()
 		c.log.Warn("drain deadline passed: what is in flight is abandoned and will be read again", "batches", batches)
 	}
 	c.cancelWork()
-	ctx, cancel = context.WithTimeout(context.Background(), limit/8)
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Delivery.DrainTimeout/8)
 	defer cancel()
 	if err := c.commit(ctx); err != nil {
 		c.log.Warn("last commit failed: some events will be read again", "error", err)

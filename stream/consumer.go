@@ -124,6 +124,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	commits, stopCommits := context.WithCancel(c.work)
 	wg.Go(func() { c.commitLoop(commits) })
 
+	c.limitWork(loop)
 	c.loop(loop)
 	c.health.stopping()
 	c.drain()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -98,6 +99,33 @@ func idOf(value []byte) string {
 		}
 	}
 	return ""
+}
+
+// A stop while partitions are given back, with nothing that can become durable: the two
+// waits must not add up.
+func TestStopInTheMidstOfARevoke(t *testing.T) {
+	h := newHarness(t, 2)
+	h.cfg.Input.Entity = "user"
+	h.cfg.Delivery.DrainTimeout = 4 * time.Second
+	a := h.run(doubler())
+	h.eventually("all are assigned", func() bool { return len(a.Lag()) == 2 })
+	h.redis.Close()
+	h.produce(0, events(10, "a")...)
+	h.produce(1, events(10, "a")...)
+	h.read("out", 20)
+	h.cfg.Cache.URL = ""
+	h.run(doubler())
+	h.eventually("partitions are being given back", func() bool {
+		var m dto.Metric
+		return a.metrics.rebalances.Write(&m) == nil && m.GetCounter().GetValue() == 1
+	})
+	began := time.Now()
+	if err := a.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if took := time.Since(began); took > h.cfg.Delivery.DrainTimeout+time.Second {
+		t.Errorf("stopping took %v, the drain deadline is %v", took, h.cfg.Delivery.DrainTimeout)
+	}
 }
 
 // watchCommits notes every commit of the group and returns a check that none went back.
