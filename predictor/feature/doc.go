@@ -47,4 +47,10 @@
 // it, or a number of seconds, milli- or microseconds since 1970, possibly with a
 // fraction, possibly in a string; it is rounded down to the millisecond. Null and
 // absence mean none; anything else, and a year beyond 0 to 9999, is malformed.
+//
+// # Access logs
+//
+// An event may be a line of a web server's access log instead, whose fields are the
+// paths: [AccessLog] says what a line is and which fields there are. What a value is
+// worth, and what an absent one is, is as above: a text is a string.
 package feature
