@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"scry/predictor/feature"
 	"scry/predictor/forest"
 )
 
@@ -26,16 +27,30 @@ const (
 
 // A Config is what the pipeline says about a bundle.
 type Config struct {
+	// Format is how an event is written: json or access_log; empty: json.
+	Format string
 	// Paths override where features.yaml finds a feature, by the feature's name.
 	Paths map[string]string
 	// Threshold is the score from which the second of two classes is the label.
 	Threshold float64
 	// Entity is the path of what a prediction is about; empty: events name none.
 	Entity string
-	// EventTime is the path of the event's time; empty: events tell none.
+	// EventTime is the path of the event's time; empty: events tell none, lines of an
+	// access log their own.
 	EventTime string
 	// TimeUnit is how the time is written: rfc3339, s, ms or us; empty: rfc3339.
 	TimeUnit string
+}
+
+// extractor is what reads events of the format.
+func (c Config) extractor(features []feature.Feature) (feature.Extractor, error) {
+	switch c.Format {
+	case "", "json":
+		return feature.NewJSON(features, feature.JSONConfig{Entity: c.Entity, EventTime: c.EventTime, TimeUnit: feature.TimeUnit(c.TimeUnit)})
+	case "access_log":
+		return feature.NewAccessLog(features, feature.AccessLogConfig{Entity: c.Entity, EventTime: c.EventTime})
+	}
+	return nil, fmt.Errorf("input.format %q; it is json or access_log", c.Format)
 }
 
 // Load reads the bundle at path: a folder, or the model file alone. In a folder it

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"scry/predictor/feature"
 	"scry/predictor/forest"
 )
 
@@ -108,10 +107,7 @@ func (b *Bundle) Deployment(c Config) (*Deployment, error) {
 	if d.Features, err = columns(b.Ensemble.Inputs, s.features, c.Paths); err != nil {
 		return nil, err
 	}
-	d.Extractor, err = feature.NewJSON(d.Features, feature.JSONConfig{
-		Entity: c.Entity, EventTime: c.EventTime, TimeUnit: feature.TimeUnit(c.TimeUnit),
-	})
-	if err != nil {
+	if d.Extractor, err = c.extractor(d.Features); err != nil {
 		return nil, err
 	}
 	if outputs := len(b.Ensemble.Outputs); len(s.labels) > 0 && len(s.labels) != max(outputs, 2) {

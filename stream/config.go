@@ -69,8 +69,10 @@ type SASLConfig struct {
 type InputConfig struct {
 	// Topics are the source topics; several share one schema.
 	Topics []string `yaml:"topics" required:"true"`
-	// Format is how an event is written: json.
-	Format string `yaml:"format" enum:"json"`
+	// Format is how an event is written: json, or access_log for a line of Apache's or nginx's Common or
+	// Combined Log Format, with a virtual host before it or not. In a line entity is a field such as
+	// remote_host, and the event's time is always the line's.
+	Format string `yaml:"format" enum:"json,access_log"`
 	// Entity is the path in the event of what the prediction is about. Default: the record's key.
 	Entity string `yaml:"entity"`
 	// EventTime is when the event happened. Default: the record's timestamp.

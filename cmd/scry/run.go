@@ -159,6 +159,7 @@ func loadModel(c Config) (*predictor.Deployment, error) {
 
 func predictorConfig(c Config) predictor.Config {
 	return predictor.Config{
+		Format:    c.Input.Format,
 		Paths:     c.Model.Paths,
 		Threshold: c.Model.Threshold,
 		Entity:    c.Input.Entity,
