@@ -53,3 +53,22 @@ func TestOpen(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A format decides what reads the events, and so what a path may be.
+func TestFormat(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{Entity: "user_id"}, ""},
+		{Config{Format: "json", Entity: "user_id"}, ""},
+		{Config{Format: "access_log", Entity: "remote_host"}, ""},
+		{Config{Format: "access_log", Entity: "user_id"}, `no field "user_id"; it has vhost, remote_host`},
+		{Config{Format: "csv"}, `input.format "csv"; it is json or access_log`},
+	} {
+		_, err := LoadFS(os.DirFS("../examples/bot-or-human/bundle"), "bundle", c.config)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v, want %q", c.config, err, c.want)
+		}
+	}
+}
