@@ -48,6 +48,8 @@ func (c *Consumer) revoked(ctx context.Context, _ *kgo.Client, lost map[string][
 // or worse, accepted.
 func (c *Consumer) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	c.metrics.rebalances.Inc()
+	c.committing.Lock() // a commit that is under way must not be followed by one of these
+	defer c.committing.Unlock()
 	c.forget(c.partitions(lost), "lost")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,10 +20,10 @@ func (c *Consumer) await(ctx context.Context) error {
 	if c.cache != nil {
 		if c.cfg.Cache.OnFailure == "skip" {
 			if err := c.cache.ping(ctx); IsPermanent(err) {
-				return fmt.Errorf("cache: %w", err)
+				return err
 			}
 		} else if err := c.retry.Do(ctx, "redis", c.cache.ping); err != nil {
-			return fmt.Errorf("cache: %w", err)
+			return err
 		}
 	}
 	look, err := kgo.NewClient(c.connect...)
@@ -31,12 +32,18 @@ func (c *Consumer) await(ctx context.Context) error {
 	}
 	defer look.Close()
 	adm := kadm.NewClient(look)
-	began := time.Now()
+	var missed time.Time // when a topic was first seen missing
 	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		err := c.checkTopics(ctx, adm)
-		if errors.Is(err, errNoTopic) && time.Since(began) > newTopic {
+		if !errors.Is(err, errNoTopic) {
+			return err
+		}
+		if missed.IsZero() {
+			missed = time.Now()
+		}
+		if time.Since(missed) > newTopic {
 			return Permanent(err)
 		}
 		return err
@@ -73,16 +80,57 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	}
 	switch {
 	case missing == nil:
+		c.limits = messageLimits(ctx, adm, c.cfg.Output.Topic, dead)
 		return nil
 	case len(missing) > 1 || missing[0] != dead:
 		return fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
 	}
 	r, err := adm.CreateTopic(ctx, -1, -1, nil, dead)
-	if err = errors.Join(err, r.Err); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+	var refused *kerr.Error
+	switch err = errors.Join(err, r.Err); {
+	case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
+	case errors.As(err, &refused):
 		return fmt.Errorf("%w: the dead letter topic %s, and it cannot be created: %w; create it, or name another in output.dead_letter_topic", errNoTopic, dead, err)
+	default:
+		return c.explained(err)
 	}
 	c.log.Info("dead letter topic created", "topic", dead)
+	c.limits = messageLimits(ctx, adm, c.cfg.Output.Topic, dead)
 	return nil
+}
+
+// defaultLimit is the client's own bound for a batch, which Kafka's default for a topic
+// allows.
+const defaultLimit = 1_000_012
+
+// messageLimits returns the largest batch that each topic takes, where that is less than
+// the client would send: the client does not split a batch that was refused, so all its
+// predictions would become dead letters. A topic whose config may not be seen is not in it.
+func messageLimits(ctx context.Context, adm *kadm.Client, topics ...string) map[string]int32 {
+	configs, err := adm.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return nil
+	}
+	limits := make(map[string]int32)
+	for _, topic := range configs {
+		for _, c := range topic.Configs {
+			if c.Key != "max.message.bytes" {
+				continue
+			}
+			if n, err := strconv.ParseInt(c.MaybeValue(), 10, 32); err == nil && n < defaultLimit {
+				limits[topic.Name] = int32(n)
+			}
+		}
+	}
+	return limits
+}
+
+// limit is the largest batch that a topic takes.
+func (c *Consumer) limit(topic string) int32 {
+	if n, ok := c.limits[topic]; ok {
+		return n
+	}
+	return defaultLimit
 }
 
 // explained gives a connection's error its mend, marked when no retry changes it.

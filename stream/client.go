@@ -46,6 +46,7 @@ func (c *Consumer) join() (err error) {
 
 		kgo.ProducerBatchCompression(codec(c.cfg.Output.Compression)),
 		kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytesFn(c.limit),
 		// The window bounds what is in flight; the client's own bound would block its
 		// acknowledgements when a dead letter follows from one.
 		kgo.MaxBufferedRecords(1<<30),

@@ -10,9 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxOutput is the size of the largest record the client will try to send: Kafka's
-// default limit for a batch, less room for its framing.
-const maxOutput = 1_000_000 - 1024
+// framing is room for what a batch of one record holds besides key and value.
+const framing = 1024
 
 // deliver hands a scored batch to the topic and to the cache. It returns when every
 // record is with the client; the batch completes when both are durable.
@@ -21,11 +20,12 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 	b.delivered = time.Now()
 	b.open.Store(2)
 	b.unacked.Store(int32(len(b.records)))
+	most := int(c.limit(c.cfg.Output.Topic)) - framing
 	for i := range b.records {
 		row, out := &b.rows[i], &b.out[i]
-		if row.reject == nil && len(out.Key)+len(out.Value) > maxOutput {
+		if row.reject == nil && len(out.Key)+len(out.Value) > most {
 			row.reject = &reject{stage: "produce", reason: reasonTooLarge,
-				err: fmt.Errorf("the prediction has %d bytes, a record at most %d", len(out.Key)+len(out.Value), maxOutput)}
+				err: fmt.Errorf("the prediction has %d bytes, a record at most %d", len(out.Key)+len(out.Value), most)}
 		}
 		if row.reject != nil {
 			*out = c.deadLetter(b, i)

@@ -141,6 +141,27 @@ func TestModelPanicsOnOneRow(t *testing.T) {
 	h.eventually("all is committed", func() bool { return h.committed(0) == 3 })
 }
 
+func TestModelPanicsOnTheFirstEventEver(t *testing.T) {
+	h := newHarness(t, 1)
+	h.produce(0, event(13, "a"))
+	h.run(withModel(&moody{}))
+	h.read("dlq", 1)
+	h.eventually("committed", func() bool { return h.committed(0) == 1 })
+}
+
+// A topic that takes less than the client sends by default: the batches are made to fit.
+func TestSmallMessagesOnly(t *testing.T) {
+	h := newHarness(t, 1)
+	if err := h.kafka.CreateTopic("small", 1, map[string]string{"max.message.bytes": "20000"}); err != nil {
+		t.Fatal(err)
+	}
+	h.cfg.Output.Topic, h.cfg.Output.Compression = "small", "none"
+	h.produce(0, events(5000, "a")...)
+	h.run(doubler())
+	h.read("small", 5000)
+	h.empty("dlq")
+}
+
 func TestBrokenModelHolds(t *testing.T) {
 	for _, before := range []int{0, 5} {
 		t.Run(fmt.Sprintf("after %d good events", before), func(t *testing.T) {

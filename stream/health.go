@@ -28,7 +28,7 @@ type Health struct {
 
 func newHealth(log *slog.Logger, w *window, cache CacheConfig) *Health {
 	h := &Health{log: log, window: w, needed: []string{"kafka"}, down: map[string]error{}}
-	if cache.URL != "" && cache.OnFailure == "block" {
+	if cache.URL != "" && cache.OnFailure != "skip" {
 		h.needed = append(h.needed, "redis")
 	}
 	return h

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -207,8 +208,8 @@ func (s *scorer) remember(b *batch, w *worker) {
 }
 
 // blame decides whose fault model errors are: when no row of the batch was scored and
-// a row that was good before (or, when there is none, nothing) is not good now, they
-// are the model's.
+// a row that was good before (or, when there is none yet, one of nothing but missing
+// values) is not good now, they are the model's.
 func (s *scorer) blame(b *batch) error {
 	var failed error
 	for i := range b.rows {
@@ -223,7 +224,14 @@ func (s *scorer) blame(b *batch) error {
 	if failed == nil {
 		return nil
 	}
-	if s.good != nil && predictSafely(b.deployment.Model, s.good, make([]float64, s.encoder.outputs)) == nil {
+	probe := s.good
+	if probe == nil {
+		probe = make([]float64, len(b.deployment.Features))
+		for i := range probe {
+			probe[i] = math.NaN()
+		}
+	}
+	if predictSafely(b.deployment.Model, probe, make([]float64, s.encoder.outputs)) == nil {
 		return nil
 	}
 	return fmt.Errorf("%w (%s/%s): %w", errModel, b.deployment.Name, b.deployment.Version, failed)
