@@ -36,7 +36,7 @@ func (c *Consumer) await(ctx context.Context) error {
 	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		err := c.checkTopics(ctx, adm)
+		err := c.checkTopicsWithin(ctx, adm)
 		if !errors.Is(err, errNoTopic) {
 			return err
 		}
@@ -50,23 +50,43 @@ func (c *Consumer) await(ctx context.Context) error {
 	})
 }
 
+// checkTopicsWithin does not outlive ctx: the client waits out its own timeout for an
+// answer to a request that was sent, whatever the context.
+func (c *Consumer) checkTopicsWithin(ctx context.Context, adm *kadm.Client) error {
+	var limits map[string]int32
+	checked := make(chan error, 1)
+	go func() {
+		var err error
+		limits, err = c.checkTopics(ctx, adm)
+		checked <- err
+	}()
+	select {
+	case err := <-checked:
+		c.limits = limits
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer from %s: %w; check kafka.brokers", strings.Join(c.cfg.Kafka.Brokers, ", "), context.Cause(ctx))
+	}
+}
+
 // newTopic is how long a topic that was just created may be unknown to some brokers.
 const newTopic = 5 * time.Second
 
 var errNoTopic = errors.New("topics are missing")
 
-// checkTopics wants input and output to exist. The dead letter topic it creates, with
+// checkTopics wants input and output to exist, and returns what output and dead letter
+// topic take. The dead letter topic it creates, with
 // the brokers' defaults, as Kafka Connect does: a first bad event must not find it absent.
-func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
+func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[string]int32, error) {
 	dead := c.cfg.Output.DeadLetterTopic
 	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, dead)
 	details, err := adm.ListTopics(ctx, need...)
 	var hidden *kadm.AuthError // of any of them
 	if errors.As(err, &hidden) {
-		return Permanent(fmt.Errorf("one of the topics %s: %w; grant DESCRIBE on each to this user", strings.Join(need, ", "), err))
+		return nil, Permanent(fmt.Errorf("one of the topics %s: %w; grant DESCRIBE on each to this user", strings.Join(need, ", "), err))
 	}
 	if err != nil {
-		return c.explained(err)
+		return nil, c.explained(err)
 	}
 	var missing []string
 	for _, topic := range need {
@@ -75,28 +95,26 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) error {
 		case err == nil, errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
 			missing = append(missing, topic)
 		default:
-			return fmt.Errorf("topic %s: %w", topic, err)
+			return nil, fmt.Errorf("topic %s: %w", topic, err)
 		}
 	}
 	switch {
 	case missing == nil:
-		c.limits = messageLimits(ctx, adm, c.cfg.Output.Topic, dead)
-		return nil
+		return messageLimits(ctx, adm, c.cfg.Output.Topic, dead), nil
 	case len(missing) > 1 || missing[0] != dead:
-		return fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
+		return nil, fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
 	}
 	r, err := adm.CreateTopic(ctx, -1, -1, nil, dead)
 	var refused *kerr.Error
 	switch err = errors.Join(err, r.Err); {
 	case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
 	case errors.As(err, &refused):
-		return fmt.Errorf("%w: the dead letter topic %s, and it cannot be created: %w; create it, or name another in output.dead_letter_topic", errNoTopic, dead, err)
+		return nil, fmt.Errorf("%w: the dead letter topic %s, and it cannot be created: %w; create it, or name another in output.dead_letter_topic", errNoTopic, dead, err)
 	default:
-		return c.explained(err)
+		return nil, c.explained(err)
 	}
 	c.log.Info("dead letter topic created", "topic", dead)
-	c.limits = messageLimits(ctx, adm, c.cfg.Output.Topic, dead)
-	return nil
+	return messageLimits(ctx, adm, c.cfg.Output.Topic, dead), nil
 }
 
 // defaultLimit is the client's own bound for a batch, which Kafka's default for a topic

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,6 +244,42 @@ func TestMissingTopicStops(t *testing.T) {
 	err := c.wait()
 	if err == nil || !strings.Contains(err.Error(), "topics are missing: nowhere") {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestStopBesideASilentBroker: what accepts and never answers (a wrong port, a frozen
+// broker) does not keep a stop waiting for the client's own timeout.
+func TestStopBesideASilentBroker(t *testing.T) {
+	h := newHarness(t, 1)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	asked := make(chan struct{}, 16)
+	go func() {
+		for {
+			conn, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			go func() {
+				if n, _ := conn.Read(make([]byte, 1)); n > 0 {
+					asked <- struct{}{}
+				}
+			}()
+		}
+	}()
+	h.cfg.Kafka.Brokers = []string{silent.Addr().String()}
+	c := h.run(doubler())
+	<-asked
+	began := time.Now()
+	if err := c.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the stop took %v", took)
 	}
 }
 
