@@ -146,17 +146,17 @@ func TestAlertsFireAndClear(t *testing.T) {
 	p.traffic()
 
 	// The second process is not there yet: the only thing wrong.
-	prom.fires("ScryTargetDown")
+	prom.fires("ScryTargetDown " + b)
 	until(t, "predictions", func() bool {
 		n, err := prom.series("scry_predictions_total > 3000")
 		return err == nil && n > 0
 	})
-	if names := prom.firing(); !slices.Equal(names, []string{"ScryTargetDown"}) {
+	if names := prom.firing(); !slices.Equal(names, []string{"ScryTargetDown " + b}) {
 		t.Errorf("firing while all is well but for one process: %v", names)
 	}
 
 	second := p.scry(b, secondVersion(t, bundle))
-	prom.clears("ScryTargetDown")
+	prom.clears("ScryTargetDown " + b)
 	p.late.Store(true)
 	prom.fires("ScryMixedModels", "ScrySlow")
 	p.late.Store(false)
@@ -170,11 +170,11 @@ func TestAlertsFireAndClear(t *testing.T) {
 	prom.clears("ScryDependencyDown redis", "ScryNoSuccess", "ScryLagGrows")
 
 	p.cut.Store(true)
-	prom.fires("ScryHeld")
+	prom.fires("ScryHeld " + a)
 	first.stop()
 	p.lose("shop.events")
 	first = p.scry(a, bundle, "output.hold_when_rejected=1", "input.on_data_loss=earliest", "cache.on_failure=skip")
-	prom.clears("ScryHeld")
+	prom.clears("ScryHeld " + a)
 	prom.fires("ScryRecordsLost", "ScryDeadLetterBurst")
 	p.cut.Store(false)
 	prom.clears("ScryDeadLetterBurst")

@@ -93,8 +93,8 @@ func (p *prometheus) series(query string) (int, error) {
 	return len(found.Result), err
 }
 
-// firing returns the names of the alerts that fire, and of whom where that is known:
-// ScryHeld, ScryDependencyDown redis.
+// firing returns the alerts that fire, by name and by what they say it is about:
+// ScrySlow, ScryDependencyDown redis, ScryHeld 127.0.0.1:9090.
 func (p *prometheus) firing() []string {
 	p.t.Helper()
 	var found struct {
@@ -109,7 +109,13 @@ func (p *prometheus) firing() []string {
 	var names []string
 	for _, a := range found.Alerts {
 		if a.State == "firing" {
-			names = append(names, strings.TrimSpace(a.Labels["alertname"]+" "+a.Labels["dependency"]))
+			name := a.Labels["alertname"]
+			for _, l := range []string{"dependency", "instance"} {
+				if a.Labels[l] != "" {
+					name += " " + a.Labels[l]
+				}
+			}
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
