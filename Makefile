@@ -43,6 +43,9 @@ vuln: .cache/bin/govulncheck ## known vulnerabilities in what the code calls
 generate: ## generated files, such as the config's schema and reference
 	go generate ./...
 
+dist: ## release archives for six systems in dist/, with checksums and SBOMs: VERSION=v1.2.3
+	scripts/dist.sh
+
 clean: ## what was built or fetched
 	rm -rf bin dist .cache
 
@@ -55,5 +58,5 @@ clean: ## what was built or fetched
 	GOBIN=$(CURDIR)/.cache/bin go install $($*)
 	@touch $@
 
-.PHONY: help build test test-services bench bench-models fuzz lint vuln generate clean
+.PHONY: help build test test-services bench bench-models fuzz lint vuln generate dist clean
 .DEFAULT_GOAL := help
