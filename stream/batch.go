@@ -28,10 +28,11 @@ type batch struct {
 	delivered  time.Time // when it was handed to topic and cache
 	deployment *predictor.Deployment
 
-	rows   []result
-	chunks []chunk      // memory of the scoring, chunkRows rows each
-	out    []kgo.Record // what is produced for each record
-	cached []cacheRow   // what is written to Redis for each record; empty without a cache
+	rows    []result
+	origins []origin     // what each record was, when dead letters are redriven; else empty
+	chunks  []chunk      // memory of the scoring, chunkRows rows each
+	out     []kgo.Record // what is produced for each record
+	cached  []cacheRow   // what is written to Redis for each record; empty without a cache
 
 	unacked atomic.Int32 // rows no broker has acknowledged yet
 	open    atomic.Int32 // of topic and cache, those not yet durable
@@ -104,7 +105,8 @@ func (b *batch) release() {
 	clear(b.rows)
 	clear(b.out)
 	clear(b.cached)
-	b.records, b.runs, b.cached, b.bytes = b.records[:0], b.runs[:0], b.cached[:0], 0
+	clear(b.origins)
+	b.records, b.runs, b.cached, b.origins, b.bytes = b.records[:0], b.runs[:0], b.cached[:0], b.origins[:0], 0
 }
 
 // grow returns s with length n and zeroed elements, keeping its memory where it suffices.

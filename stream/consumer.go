@@ -40,8 +40,9 @@ type Consumer struct {
 
 	committing sync.Mutex // one commit at a time: a slower, older one must not overtake
 
-	scorer *scorer
-	brake  brake
+	scorer  *scorer
+	brake   brake
+	redrive *redrive // nil: the records are events, not dead letters
 
 	toCache   chan *batch
 	skipUntil time.Time // writeCache's: with on_failure: skip, when Redis is tried again
@@ -168,6 +169,9 @@ func (c *Consumer) loop(ctx context.Context) {
 // not ready and says why, and stays in the group until it is stopped. If all of the
 // batch's partitions go to other members, it is dropped and the loop goes on.
 func (c *Consumer) hold(ctx context.Context, b *batch, why error) {
+	if c.redrive != nil { // somebody waits for it
+		c.fail(why)
+	}
 	c.health.hold(why)
 	c.metrics.held.Set(1)
 	for i := range b.runs {

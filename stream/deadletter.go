@@ -16,10 +16,10 @@ import (
 const deadLetterValue = 900 << 10
 
 // deadLetter is the record that stands for an event without a prediction: the raw key,
-// value and headers, and why. The kafka_dlt headers have the names and the binary,
+// at most keep bytes of the value, the headers, and why. The kafka_dlt headers have the names and the binary,
 // big-endian numbers of Spring Kafka's DeadLetterPublishingRecoverer, so its tools read
 // them; scry's own are text. docs/schemas/dead_letter.json lists them.
-func deadLetter(topic, group string, r *kgo.Record, j *reject, d *predictor.Deployment, attempts int) kgo.Record {
+func deadLetter(topic, group string, r *kgo.Record, j *reject, d *predictor.Deployment, attempts, keep int) kgo.Record {
 	h := make([]kgo.RecordHeader, 0, len(r.Headers)+14)
 	h = append(h, r.Headers...)
 	text := func(key, value string) { h = append(h, kgo.RecordHeader{Key: key, Value: []byte(value)}) }
@@ -39,11 +39,13 @@ func deadLetter(topic, group string, r *kgo.Record, j *reject, d *predictor.Depl
 	text("scry-model", d.Name+"/"+d.Version)
 
 	value := r.Value
-	if len(value) > deadLetterValue {
+	if len(value) > keep {
 		sum := sha256.Sum256(value)
 		text("scry-value-length", strconv.Itoa(len(value)))
 		text("scry-value-sha256", hex.EncodeToString(sum[:]))
-		value = value[:deadLetterValue]
+		if value = value[:keep]; keep == 0 {
+			value = nil
+		}
 	}
 	return kgo.Record{Topic: topic, Key: r.Key, Value: value, Headers: h}
 }

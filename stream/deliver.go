@@ -28,7 +28,7 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 				err: fmt.Errorf("the prediction has %d bytes, a record at most %d", len(out.Key)+len(out.Value), most)}
 		}
 		if row.reject != nil {
-			*out = c.deadLetter(b, i)
+			*out = c.deadLetter(b, i, deadLetterValue)
 			b.uncache(i)
 		} else {
 			out.Topic = c.cfg.Output.Topic
@@ -46,9 +46,12 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 	}
 }
 
-func (c *Consumer) deadLetter(b *batch, i int) kgo.Record {
+func (c *Consumer) deadLetter(b *batch, i, keep int) kgo.Record {
+	if c.redrive != nil {
+		return c.redrive.deadLetter(b, i, keep)
+	}
 	r := b.records[i]
-	return deadLetter(c.cfg.Output.DeadLetterTopic, c.cfg.Kafka.Group, r, b.rows[i].reject, b.deployment, attemptsBefore(r)+1)
+	return deadLetter(c.cfg.Output.DeadLetterTopic, c.cfg.Kafka.Group, r, b.rows[i].reject, b.deployment, attemptsBefore(r)+1, keep)
 }
 
 // acknowledged is told by the client's goroutine what became of one produced record.
@@ -77,13 +80,14 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 		}
 		if b.rows[i].reject == nil {
 			b.rows[i].reject = &reject{stage: "produce", reason: reason, err: fmt.Errorf("topic %s: %w", r.Topic, err)}
-			b.out[i] = c.deadLetter(b, i)
+			b.out[i] = c.deadLetter(b, i, deadLetterValue)
 			c.client.Produce(c.work, &b.out[i], b.ack)
 			return true
 		}
-		if len(r.Value) > 0 { // the dead letter itself: keep the reason, give up the value
-			b.out[i] = c.deadLetter(b, i)
-			b.out[i].Value = nil
+		// The dead letter itself: keep the reason, give up the value. A redriven one's value
+		// is in the topic already, and nothing must replace it by less.
+		if len(r.Value) > 0 && c.redrive == nil {
+			b.out[i] = c.deadLetter(b, i, 0)
 			c.client.Produce(c.work, &b.out[i], b.ack)
 			return true
 		}

@@ -44,6 +44,9 @@ func (c *Consumer) poll(ctx context.Context) *batch {
 // take adds a partition's records to the batch. Control records and compacted holes
 // have no row, but the position moves past them.
 func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
+	if c.redrive != nil {
+		p.Records = c.redrive.until(p)
+	}
 	if len(p.Records) == 0 {
 		return
 	}
@@ -67,6 +70,10 @@ func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
 	from := len(b.records)
 	for _, r := range p.Records {
 		if r.Attrs.IsControl() {
+			r.Recycle()
+			continue
+		}
+		if c.redrive != nil && !c.redrive.restore(b, r) {
 			r.Recycle()
 			continue
 		}

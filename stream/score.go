@@ -101,6 +101,11 @@ func (s *scorer) chunk(b *batch, c int, w *worker, scoredAt []byte) {
 // extract fills one row of the matrix and what is known of the event besides.
 func (s *scorer) extract(b *batch, ch *chunk, i int, features []float64) {
 	r, w := b.records[i], &b.rows[i]
+	if b.kept(i) {
+		w.reject = keptBack
+		clear(features)
+		return
+	}
 	w.entity = r.Key
 	eventTime, recordTime := r.Timestamp.UnixMilli(), r.Timestamp.UnixMilli()
 	if r.Value == nil {
@@ -172,6 +177,9 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 			runAt++
 		}
 		src := b.runs[runAt].source
+		if len(b.origins) > 0 {
+			src = b.origins[i].source
+		}
 		scores := w.scores[(i-from)*outs:][:outs]
 		out.Key, out.Headers, out.Timestamp = row.entity, r.Headers, b.scored
 		w.times, w.outcome = s.encoder.times(w.times[:0], row.eventTime, scoredAt), w.outcome[:0]

@@ -71,7 +71,7 @@ func lookUp(ctx context.Context, w io.Writer, cache *stream.CacheReader, keys []
 	}
 	write := writeTable
 	if asJSON {
-		write = writeLines
+		write = writeLines[stream.Cached]
 	}
 	if err := write(w, found); err != nil {
 		return err
@@ -82,11 +82,12 @@ func lookUp(ctx context.Context, w io.Writer, cache *stream.CacheReader, keys []
 	return nil
 }
 
-func writeLines(w io.Writer, found []stream.Cached) error {
+// writeLines writes a JSON object a line.
+func writeLines[T any](w io.Writer, found []T) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	for _, c := range found {
-		if err := e.Encode(c); err != nil {
+	for i := range found {
+		if err := e.Encode(&found[i]); err != nil {
 			return err
 		}
 	}

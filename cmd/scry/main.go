@@ -41,6 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		lookupCommand(),
 		modelCommand(),
 		checkpointCommand(),
+		dlqCommand(),
 		healthCommand(),
 	)
 

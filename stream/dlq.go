@@ -1,0 +1,196 @@
+package stream
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A DeadLetter is a record of the dead letter topic, taken apart: the headers that
+// deadLetter wrote, decoded.
+type DeadLetter struct {
+	ID        string    `json:"id"`        // the event's position in its source, which its prediction would have as id
+	Time      time.Time `json:"time"`      // when it was rejected
+	Partition int32     `json:"partition"` // where it lies in the dead letter topic
+	Offset    int64     `json:"offset"`
+
+	Topic           string    `json:"original_topic"`
+	SourcePartition int32     `json:"original_partition"`
+	SourceOffset    int64     `json:"original_offset"`
+	SourceTime      time.Time `json:"original_timestamp"`
+	Group           string    `json:"original_consumer_group"`
+
+	Reason   string `json:"reason"`
+	Stage    string `json:"stage"`
+	Message  string `json:"message"`
+	Attempts int    `json:"attempts"`
+	Model    string `json:"model"`
+	// Cut is the length of the whole value when only its beginning was kept, else empty.
+	Cut    string `json:"value_length,omitempty"`
+	SHA256 string `json:"value_sha256,omitempty"`
+
+	Key     []byte             `json:"-"`
+	Value   []byte             `json:"-"` // the event as it was
+	Headers []kgo.RecordHeader `json:"-"` // the event's own
+}
+
+// errForeign is a record that no scry wrote.
+var errForeign = errors.New("not a dead letter of scry: it has no kafka_dlt-original headers")
+
+// parseDeadLetter takes a dead letter apart. Key, Value and Headers alias r.
+func parseDeadLetter(r *kgo.Record) (DeadLetter, error) {
+	d := DeadLetter{Time: r.Timestamp.UTC(), Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value}
+	// The event's own headers come first, and may hold the same names.
+	own := len(r.Headers) - 1
+	for own >= 0 && r.Headers[own].Key != "kafka_dlt-original-topic" {
+		own--
+	}
+	if own < 0 {
+		return d, errForeign
+	}
+	d.Headers = r.Headers[:own:own]
+	sound := 0
+	for _, h := range r.Headers[own:] {
+		text := string(h.Value)
+		switch h.Key {
+		case "kafka_dlt-original-topic":
+			d.Topic = text
+		case "kafka_dlt-original-partition":
+			if len(h.Value) == 4 {
+				d.SourcePartition = int32(binary.BigEndian.Uint32(h.Value))
+				sound++
+			}
+		case "kafka_dlt-original-offset":
+			if len(h.Value) == 8 {
+				d.SourceOffset = int64(binary.BigEndian.Uint64(h.Value))
+				sound++
+			}
+		case "kafka_dlt-original-timestamp":
+			if len(h.Value) == 8 {
+				d.SourceTime = time.UnixMilli(int64(binary.BigEndian.Uint64(h.Value))).UTC()
+				sound++
+			}
+		case "kafka_dlt-original-consumer-group":
+			d.Group = text
+		case "kafka_dlt-exception-message":
+			d.Message = text
+		case "scry-stage":
+			d.Stage = text
+		case "scry-reason":
+			d.Reason = text
+		case "scry-attempts":
+			d.Attempts, _ = strconv.Atoi(text)
+			d.Attempts = max(d.Attempts, 0)
+		case "scry-model":
+			d.Model = text
+		case "scry-value-length":
+			d.Cut = text
+		case "scry-value-sha256":
+			d.SHA256 = text
+		}
+	}
+	if sound != 3 || d.Topic == "" || d.SourcePartition < 0 || d.SourceOffset < 0 {
+		return d, errForeign
+	}
+	d.ID = d.Topic + "-" + strconv.Itoa(int(d.SourcePartition)) + "-" + strconv.FormatInt(d.SourceOffset, 10)
+	return d, nil
+}
+
+// A Selection says which dead letters are meant; the zero value means all.
+type Selection struct {
+	IDs          []string  // positions in the source
+	Reasons      []string  // as in DeadLetter.Reason
+	Since, Until time.Time // of DeadLetter.Time: at or after, before
+}
+
+// Validate returns what is wrong with the selection.
+func (s Selection) Validate() error {
+	for _, r := range s.Reasons {
+		if !slices.Contains(reasons, r) {
+			return fmt.Errorf("reason %q: there are %s", r, strings.Join(reasons, ", "))
+		}
+	}
+	return nil
+}
+
+func (s *Selection) has(d *DeadLetter) bool {
+	return (len(s.IDs) == 0 || slices.Contains(s.IDs, d.ID)) &&
+		(len(s.Reasons) == 0 || slices.Contains(s.Reasons, d.Reason)) &&
+		(s.Since.IsZero() || !d.Time.Before(s.Since)) && (s.Until.IsZero() || d.Time.Before(s.Until))
+}
+
+// EachDeadLetter calls f with the pipeline's dead letters of a selection that the topic
+// holds now, each partition's in order: those a redrive has not passed, or all. f may
+// keep them. Records of others, and of other groups, are left out.
+func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f func(*DeadLetter) error) error {
+	var from map[int32]int64
+	if !all {
+		var err error
+		if from, err = redriveOffsets(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	r, err := openReplay(ctx, cfg.Kafka, cfg.Output.DeadLetterTopic, s.Since, from)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	for {
+		records, err := r.poll(ctx, pollRecords)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, rec := range records {
+			d, err := parseDeadLetter(rec)
+			if err != nil || d.Group != cfg.Kafka.Group || !s.has(&d) {
+				continue
+			}
+			if err := f(&d); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// redriveOffsets returns how far redrives have come, by partition.
+func redriveOffsets(ctx context.Context, cfg Config) (map[int32]int64, error) {
+	opts, err := cfg.Kafka.clientOpts(nil)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(opts, kgo.ClientID("scry"))...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return committed(ctx, client, redriveGroup(cfg), cfg.Output.DeadLetterTopic)
+}
+
+// committed returns a group's offsets in a topic; none when there is no such group yet.
+func committed(ctx context.Context, client *kgo.Client, group, topic string) (map[int32]int64, error) {
+	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("offsets of group %s: %w", group, err)
+	}
+	at := map[int32]int64{}
+	for id, o := range offsets[topic] {
+		if o.Err != nil {
+			return nil, fmt.Errorf("offset of group %s in %s-%d: %w", group, topic, id, o.Err)
+		}
+		at[id] = o.At
+	}
+	return at, nil
+}
