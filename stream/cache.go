@@ -50,6 +50,8 @@ type cache struct {
 	prefix []byte
 	seed   maphash.Seed
 
+	connected chan struct{} // holds one when a connection was made
+
 	// Scratch of write.
 	keep  []int32  // rows to write: the newest of each key
 	slots []uint32 // open addressing over entities: 1 + an index of keep
@@ -82,6 +84,14 @@ func newCache(c CacheConfig, model string, dial func(ctx context.Context, networ
 	if dial != nil {
 		o.Dialer = dial
 	}
+	connected := make(chan struct{}, 1)
+	o.OnConnect = func(context.Context, *redis.Conn) error {
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+		return nil
+	}
 	o.ClientName = "scry"
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -93,7 +103,7 @@ func newCache(c CacheConfig, model string, dial func(ctx context.Context, networ
 	o.PoolSize, o.PipelinePoolSize = 4, -1
 	o.WriteBufferSize = 64 << 10
 	return &cache{
-		client: redis.NewClient(o),
+		client: redis.NewClient(o), connected: connected,
 		prefix: []byte("pred:" + model + ":"),
 		seed:   maphash.MakeSeed(),
 	}, nil

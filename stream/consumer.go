@@ -125,6 +125,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	wg.Go(c.writeCache)
 	commits, stopCommits := context.WithCancel(c.work)
 	wg.Go(func() { c.commitLoop(commits) })
+	if c.cache != nil {
+		wg.Go(func() { c.watchRedis(commits) })
+	}
 
 	c.limitWork(loop)
 	c.loop(loop)

@@ -51,6 +51,9 @@ func (e *encoder) prediction(b, id []byte, offset int64, entity, outcome, times 
 	if entity != nil {
 		b = appendString(append(b, `,"entity":`...), entity)
 	}
+	if len(outcome) == 0 {
+		b = append(b, `,"deleted":true`...) // the header of a tombstone
+	}
 	b = append(b, outcome...)
 	b = append(b, e.model...)
 	b = append(b, times...)

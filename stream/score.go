@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"scry/predictor"
 )
 
@@ -186,9 +188,13 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 		if !row.tombstone {
 			ch.stats.score, ch.stats.scored = scores[0], true
 			w.outcome = s.encoder.outcome(w.outcome, scores)
-			start := len(ch.arena)
-			ch.arena = s.encoder.prediction(ch.arena, src.id, r.Offset, row.entity, w.outcome, w.times)
-			out.Value = ch.arena[start:len(ch.arena):len(ch.arena)]
+		}
+		start := len(ch.arena)
+		ch.arena = s.encoder.prediction(ch.arena, src.id, r.Offset, row.entity, w.outcome, w.times)
+		if body := ch.arena[start:len(ch.arena):len(ch.arena)]; row.tombstone {
+			out.Headers = append(r.Headers[:len(r.Headers):len(r.Headers)], kgo.RecordHeader{Key: tombstoneHeader, Value: body})
+		} else {
+			out.Value = body
 		}
 		if s.caching && row.entity != nil {
 			v := newVersion(row.eventTime, r.Offset, src.hash)

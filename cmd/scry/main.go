@@ -42,6 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		modelCommand(),
 		checkpointCommand(),
 		dlqCommand(),
+		cacheCommand(),
 		healthCommand(),
 	)
 
