@@ -41,7 +41,6 @@ type Events struct {
 // Reset empties e for events of another batch, keeping its memory. Name is the file's:
 // in ids it is the topic, of partition 0.
 func (e *Events) Reset(name string) {
-	clear(e.records)
 	e.records = e.records[:0]
 	if len(e.batch.runs) == 0 || e.batch.runs[0].source.partition.Topic != name {
 		e.batch.runs = []run{{source: newSource(checkpoint.Partition{Topic: name})}}
@@ -51,7 +50,13 @@ func (e *Events) Reset(name string) {
 // Add appends an event, which must stay as it is until e is reset. Position is its
 // offset in ids and versions, such as its line.
 func (e *Events) Add(event []byte, position int64) {
-	e.records = append(e.records, kgo.Record{Value: event, Offset: position})
+	if len(e.records) == cap(e.records) {
+		e.records = append(e.records, kgo.Record{})
+	} else {
+		e.records = e.records[:len(e.records)+1] // one of an earlier batch, which nothing else was written to
+	}
+	r := &e.records[len(e.records)-1]
+	r.Value, r.Offset = event, position
 }
 
 // Len is the number of events.
@@ -77,6 +82,9 @@ func (s *Scorer) Score(e *Events) error {
 	}
 	return s.scorer.blame(b)
 }
+
+// Prediction returns the output topic's value for event i; nil when it was rejected.
+func (e *Events) Prediction(i int) []byte { return e.batch.out[i].Value }
 
 // A Scored is what became of one event. It aliases its Events.
 type Scored struct {

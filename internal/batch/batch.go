@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	blockBytes  = 256 << 10 // of text read at a time
-	blockEvents = 1024      // of one job at most
+	blockBytes  = 128 << 10 // of text read at a time
+	blockEvents = 256       // of one job at most: what a core's second cache holds, scored and all
 	maxEvent    = 16 << 20  // bytes of one event
 )
 
@@ -187,10 +187,10 @@ func (p *pipeline) write(ctx context.Context, j *job) error {
 	}
 	rejected := 0
 	for i := range j.events.Len() {
-		s := j.events.Scored(i)
-		if s.Err == nil {
+		if j.events.Prediction(i) != nil {
 			continue
 		}
+		s := j.events.Scored(i)
 		rejected++
 		if p.first == nil {
 			p.first = fmt.Errorf("%s:%d: %w", j.input.Name, s.Position, s.Err)

@@ -120,7 +120,7 @@ func (in *Input) source(p *pipeline, f *os.File) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &textSource{r: text, read: &counted.n, file: f, line: 1, record: lineLength}
+	s := &textSource{r: text, read: &counted.n, file: f, line: 1, want: blockBytes, record: lineLength, lines: oneLine}
 	in.deployment = p.Deployment
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (in *Input) source(p *pipeline, f *os.File) (source, error) {
 	if in.format() != CSV {
 		return s, nil
 	}
-	s.record = feature.CSVRecord
+	s.record, s.lines = feature.CSVRecord, countLines
 	header, err := s.header()
 	if err != nil {
 		return nil, err

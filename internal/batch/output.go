@@ -43,7 +43,7 @@ type lineOutput struct{ w io.Writer }
 
 func (lineOutput) format(b []byte, _ string, e *stream.Events) []byte {
 	for i := range e.Len() {
-		if p := e.Scored(i).Prediction; p != nil {
+		if p := e.Prediction(i); p != nil {
 			b = append(append(b, p...), '\n')
 		}
 	}

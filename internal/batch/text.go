@@ -14,14 +14,20 @@ type textSource struct {
 	r      io.Reader
 	read   *atomic.Int64
 	file   *os.File
-	record func([]byte) int // the length of the first record; 0: its end is not there
+	record func([]byte) int   // the length of the first record; 0: its end is not there
+	lines  func([]byte) int64 // that a record has
 
+	want int    // bytes to read for the next job
 	tail []byte // read, and not yet in a job
 	line int64  // the tail's first, counted from one
 	end  bool   // nothing is to be read behind the tail
 }
 
 func lineLength(b []byte) int { return bytes.IndexByte(b, '\n') + 1 }
+
+func oneLine([]byte) int64 { return 1 }
+
+func countLines(b []byte) int64 { return int64(bytes.Count(b, []byte{'\n'})) }
 
 func (s *textSource) position() int64 { return s.read.Load() }
 
@@ -52,8 +58,8 @@ func (s *textSource) header() ([]byte, error) {
 		case n > 0:
 			header := s.tail[:n]
 			s.tail = s.tail[n:]
-			s.line += int64(bytes.Count(header, []byte{'\n'}))
-			return bytes.TrimRight(header, "\r\n"), nil
+			s.line += s.lines(header)
+			return trimEnd(header), nil
 		case s.end:
 			return nil, errors.New("is empty; a CSV file begins with a header that names its columns")
 		case want >= maxEvent:
@@ -87,7 +93,7 @@ func (s *textSource) fill(j *job) (bool, error) {
 	j.packed = false
 	j.text = append(j.text[:0], s.tail...)
 	at := 0
-	for want := blockBytes; ; want = 2 * len(j.text) {
+	for want := s.want; ; want = 2 * len(j.text) {
 		var err error
 		if j.text, err = s.more(j.text, want); err != nil {
 			return false, err
@@ -100,6 +106,10 @@ func (s *textSource) fill(j *job) (bool, error) {
 		}
 	}
 	s.tail = append(s.tail[:0], j.text[at:]...)
+	s.want = min(2*s.want, blockBytes)
+	if j.events.Len() == blockEvents { // more than these are would only be copied
+		s.want = min(at+4<<10, blockBytes)
+	}
 	return len(s.tail) > 0 || !s.end, nil
 }
 
@@ -115,12 +125,24 @@ func (s *textSource) events(j *job) int {
 		if n == 0 {
 			break
 		}
-		record := j.text[at : at+n : at+n]
+		record := j.text[at : at+n]
 		at += n
-		if event := bytes.TrimRight(record, "\r\n"); len(event) > 0 {
+		if event := trimEnd(record); len(event) > 0 {
 			j.events.Add(event, s.line)
 		}
-		s.line += int64(bytes.Count(record, []byte{'\n'}))
+		s.line += s.lines(record)
 	}
 	return at
+}
+
+// trimEnd takes the end of line off.
+func trimEnd(b []byte) []byte {
+	n := len(b)
+	if n > 0 && b[n-1] == '\n' {
+		n--
+	}
+	if n > 0 && b[n-1] == '\r' {
+		n--
+	}
+	return b[:n:n]
 }
