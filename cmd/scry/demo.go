@@ -47,7 +47,8 @@ every event produced must be a prediction or a dead letter, or the exit code is 
 		Example: `  scry demo
   scry demo --rate 20000 --partitions 8 --duration 30s
   scry demo --brokers localhost:9092 --redis redis://localhost:6379/0`,
-		Args: exactArgs(0),
+		Args:              exactArgs(0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.validate(); err != nil {
 				return &usageError{err}

@@ -33,6 +33,7 @@ is missing.`,
 			}
 			return nil
 		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, keys []string) error {
 			c, _, err := file.load()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -22,29 +23,10 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is the program without the process.
 func run(args []string, stdout, stderr io.Writer) int {
-	root := &cobra.Command{
-		Use:           "scry",
-		Short:         "Live predictions from a Kafka topic and a model file",
-		Version:       version(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
+	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(
-		demoCommand(),
-		runCommand(),
-		validateCommand(),
-		scoreCommand(),
-		lookupCommand(),
-		modelCommand(),
-		checkpointCommand(),
-		dlqCommand(),
-		cacheCommand(),
-		healthCommand(),
-	)
 
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
@@ -63,6 +45,33 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// newRoot makes the tree of commands.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "scry",
+		Short:         "Live predictions from a Kafka topic and a model file",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(
+		demoCommand(),
+		runCommand(),
+		validateCommand(),
+		scoreCommand(),
+		lookupCommand(),
+		modelCommand(),
+		checkpointCommand(),
+		dlqCommand(),
+		cacheCommand(),
+		healthCommand(),
+	)
+	return root
 }
 
 // stamped is the version that a release or an image sets: -ldflags "-X main.stamped=v1.2.3".
@@ -93,7 +102,20 @@ func (e signalError) Error() string {
 	return "stopped by a second signal; what was in flight will be read again"
 }
 
-// noArgs and oneArg are cobra's, as usage errors.
+// knownCommand is the Args of a command that does nothing but hold others.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "? "
+	}
+	return &usageError{fmt.Errorf("unknown command %q; %ssee %s --help", args[0], hint, cmd.CommandPath())}
+}
+
+// exactArgs is cobra's, as a usage error.
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(n)(cmd, args); err != nil {

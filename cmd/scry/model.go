@@ -17,12 +17,7 @@ func modelCommand() *cobra.Command {
 		Short: "Look at a model file or bundle, verify it, describe its features, time it",
 		Long: `Model looks at a model before it scores events. PATH is a model file, or a bundle: a folder
 of the model, features.yaml and golden.json. See docs/models.md.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(modelInspectCommand(), modelVerifyCommand(), modelInitCommand(), modelBenchCommand())

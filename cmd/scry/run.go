@@ -32,7 +32,8 @@ Ctrl-C drains what is in flight and commits it, a second one quits at once.`,
 		Example: `  scry run -c scry.yaml
   scry run -c scry.yaml --set kafka.brokers=k1:9092,k2:9092
   scry run -c scry.yaml --print-config`,
-		Args: exactArgs(0),
+		Args:              exactArgs(0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, from, err := file.load()
 			if err != nil {
@@ -141,8 +142,10 @@ type configFlags struct {
 }
 
 func (f *configFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.path, "config", "c", "", "the configuration, scry.yaml")
-	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "set one key, over file and environment: --set cache.ttl=1h (repeatable)")
+	cmd.Flags().StringVarP(&f.path, "config", "c", "", "the configuration `FILE`, scry.yaml")
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "`KEY=VALUE` over file and environment: --set cache.ttl=1h (repeatable)")
+	completeConfig(cmd)
+
 }
 
 func (f *configFlags) load() (Config, *config.Provenance, error) {

@@ -45,7 +45,8 @@ configuration cannot be used, and 0 otherwise, warnings or not.`,
 		Example: `  scry validate -c scry.yaml
   scry validate -c scry.yaml --offline --event event.json
   kcat -C -b localhost:9092 -t web.events -o -1 -c 1 | scry validate -c scry.yaml --event -`,
-		Args: exactArgs(0),
+		Args:              exactArgs(0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, from, err := f.load()
 			if err != nil {
