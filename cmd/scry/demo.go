@@ -23,6 +23,9 @@ const (
 	demoOutput = "shop.predictions"
 )
 
+// One of the demo's events in so many is cut off in its middle.
+const poisonEvery = 5000
+
 // demoFlags are what `scry demo` is told.
 type demoFlags struct {
 	rate       float64
@@ -100,11 +103,12 @@ func demo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	traffic, err := newTraffic(c.Kafka.Brokers, demoEvents, f.rate)
+	traffic, err := newTraffic(c.Kafka.Brokers, demoEvents, f.rate, openShop(f.rate))
 	if err != nil {
 		return err
 	}
 	defer traffic.client.Close()
+	traffic.poison = poisonEvery
 	keys, err := openKeys(c.Cache)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func startServers(ctx context.Context, f demoFlags, c *Config) (stop func(), err
 		stops = append(stops, kafka.Close)
 		c.Kafka.Brokers = kafka.Brokers()
 	} else {
-		if err := createTopics(ctx, c, f.partitions); err != nil {
+		if err := createTopics(ctx, *c, f.partitions); err != nil {
 			return nil, err
 		}
 		stops = append(stops, func() { deleteGroup(c.Kafka) })
@@ -68,7 +68,8 @@ func startServers(ctx context.Context, f demoFlags, c *Config) (stop func(), err
 	return stop, nil
 }
 
-func createTopics(ctx context.Context, c *Config, partitions int32) error {
+// createTopics creates what topics of c are absent.
+func createTopics(ctx context.Context, c Config, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...), kgo.RequestRetries(3))
@@ -76,13 +77,13 @@ func createTopics(ctx context.Context, c *Config, partitions int32) error {
 		return fmt.Errorf("--brokers: %w", err)
 	}
 	defer client.Close()
-	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, -1, nil, demoEvents, demoOutput, c.Output.DeadLetterTopic)
+	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, -1, nil, c.Input.Topics[0], c.Output.Topic, c.Output.DeadLetterTopic)
 	if err != nil {
 		return fmt.Errorf("--brokers %v: cannot create the topics: %w; give the address of a Kafka that runs, or leave --brokers out for the one inside", c.Kafka.Brokers, err)
 	}
 	for _, t := range made.Sorted() {
 		if t.Err != nil && !errors.Is(t.Err, kerr.TopicAlreadyExists) {
-			return fmt.Errorf("topic %s is absent and cannot be created: %w %s; create it, then start the demo again", t.Topic, t.Err, t.ErrMessage)
+			return fmt.Errorf("topic %s is absent and cannot be created: %w %s; create it, then start again", t.Topic, t.Err, t.ErrMessage)
 		}
 	}
 	return nil

@@ -158,7 +158,7 @@ func (w *watch) sum() error {
 	latency := readLatency(w.service.metrics)
 	s := summary{
 		produced: w.traffic.acked.Load(),
-		poison:   w.traffic.poison.Load(),
+		poison:   w.traffic.poisoned.Load(),
 		out:      w.service.consumer.Stats().Totals(),
 		p50:      latency.quantile(.5),
 		p99:      latency.quantile(.99),

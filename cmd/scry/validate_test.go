@@ -83,7 +83,7 @@ func TestValidateOnline(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	traffic := &traffic{topic: "shop.events", shop: shop.New(1, 10)}
+	traffic := &traffic{topic: "shop.events", events: shop.New(1, 10)}
 	var last *kgo.Record
 	for i := range 5 {
 		last, _ = traffic.next(nil, time.Now())

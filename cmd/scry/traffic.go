@@ -15,47 +15,61 @@ const (
 	trafficTick = 5 * time.Millisecond
 	// An event is about 450 bytes; a longer one costs an allocation of its own.
 	eventRoom = 512
-	// One event in so many is cut off in its middle, the first soon after the start.
-	poisonEvery = 5000
+	// The first event that is cut off comes soon after the start.
 	poisonFirst = 500
-	// A user opens a page about every so many seconds.
+	// A user of the shop opens a page about every so many seconds.
 	pageEvery = 20
 )
 
-// A traffic is the visitors of the simulated shop, whose events go to a topic at a
-// steady rate, keyed by user.
+// An eventSource makes events: shop.Shop does. Both results may alias buf's memory.
+type eventSource interface {
+	Next(buf []byte, now time.Time) (key, event []byte)
+}
+
+// A traffic sends a source's events to a topic, at a steady rate.
 type traffic struct {
 	client *kgo.Client
 	topic  string
 	rate   float64 // events a second
-	shop   *shop.Shop
-	first  *kgo.Record
+	events eventSource
+	poison int         // one event in so many is cut off in its middle; 0: none
+	first  *kgo.Record // made and not yet sent
 	made   int
 	closed time.Time // when the last event was due
 
-	acked, poison atomic.Uint64 // what the broker has, and what of it was cut off
-	failed        atomic.Pointer[error]
+	acked, poisoned atomic.Uint64 // what the broker has, and what of it was cut off
+	failed          atomic.Pointer[error]
 }
 
-func newTraffic(brokers []string, topic string, rate float64) (*traffic, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("scry-demo-shop"),
+// openShop simulates a shop for so many events a second.
+func openShop(rate float64) eventSource {
+	return shop.New(uint64(time.Now().UnixNano()), int(rate*pageEvery))
+}
+
+func newTraffic(brokers []string, topic string, rate float64, events eventSource) (*traffic, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("scry-traffic"),
 		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
 	if err != nil {
 		return nil, err
 	}
-	t := &traffic{client: client, topic: topic, rate: rate, shop: shop.New(uint64(time.Now().UnixNano()), int(rate*pageEvery))}
-	t.first, _ = t.next(nil, time.Now())
-	return t, nil
+	return &traffic{client: client, topic: topic, rate: rate, events: events}, nil
 }
 
-// user is who the first event is about.
-func (t *traffic) user() string { return string(t.first.Key) }
+// user makes the first event and returns who it is about.
+func (t *traffic) user() string {
+	t.first, _ = t.next(nil, time.Now())
+	return string(t.first.Key)
+}
 
 // run sends the events due since start until ctx ends, and returns when the broker has
 // them all.
 func (t *traffic) run(ctx context.Context, start time.Time) error {
-	t.send(t.first)
-	p := pace{rate: t.rate, start: start, given: 1}
+	t.closed = time.Time{}
+	p := pace{rate: t.rate, start: start}
+	if t.first != nil {
+		t.produce(t.first)
+		p.given = 1
+	}
 	tick := time.NewTicker(trafficTick)
 	defer tick.Stop()
 	for t.closed.IsZero() {
@@ -70,13 +84,7 @@ func (t *traffic) run(ctx context.Context, start time.Time) error {
 		if ctx.Err() != nil {
 			t.closed = now
 		}
-		due := p.due(now)
-		room := make([]byte, due*eventRoom)
-		for range due {
-			var r *kgo.Record
-			r, room = t.next(room, now)
-			t.send(r)
-		}
+		t.send(p.due(now), now)
 	}
 	return t.flush()
 }
@@ -103,17 +111,27 @@ func (p *pace) due(now time.Time) int {
 
 // next makes an event at the start of room and returns what is left of that.
 func (t *traffic) next(room []byte, now time.Time) (*kgo.Record, []byte) {
-	key, event := t.shop.Next(room[:0], now)
+	key, event := t.events.Next(room[:0], now)
 	room = room[min(len(event), len(room)):]
 	t.made++
-	if t.made%poisonEvery == poisonFirst {
+	if t.poison > 0 && t.made%t.poison == poisonFirst {
 		event = event[:len(event)/2]
-		t.poison.Add(1)
+		t.poisoned.Add(1)
 	}
 	return &kgo.Record{Topic: t.topic, Key: key, Value: event}, room
 }
 
-func (t *traffic) send(r *kgo.Record) {
+// send makes n events and hands them to the client.
+func (t *traffic) send(n int, now time.Time) {
+	room := make([]byte, n*eventRoom)
+	for range n {
+		var r *kgo.Record
+		r, room = t.next(room, now)
+		t.produce(r)
+	}
+}
+
+func (t *traffic) produce(r *kgo.Record) {
 	t.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
 		if err != nil {
 			err = fmt.Errorf("producing to %s: %w", t.topic, err)
