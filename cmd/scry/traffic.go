@@ -89,6 +89,17 @@ func (t *traffic) run(ctx context.Context, start time.Time) error {
 	return t.flush()
 }
 
+// preload sends n events as fast as the brokers take them. progress is told how many
+// they have.
+func (t *traffic) preload(ctx context.Context, n int, progress func(acked uint64)) error {
+	const some = 1000
+	for left := n; left > 0 && ctx.Err() == nil && t.failed.Load() == nil; left -= some {
+		t.send(min(some, left), time.Now())
+		progress(t.acked.Load())
+	}
+	return t.flush()
+}
+
 // A pace says how many events are due. That goes by the clock and not by ticks, so a
 // late tick is made up for and the rate does not drift; after a pause of the whole
 // process, more than a second is not made up for.
