@@ -32,22 +32,31 @@ func (c *Consumer) await(ctx context.Context) error {
 	}
 	defer look.Close()
 	adm := kadm.NewClient(look)
-	var missed time.Time // when a topic was first seen missing
-	return c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		err := c.checkTopicsWithin(ctx, adm)
-		if !errors.Is(err, errNoTopic) {
+	for began := time.Now(); ; {
+		var missing error // no outage: the brokers answer
+		err := c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			err := c.checkTopicsWithin(ctx, adm)
+			if missing = nil; errors.Is(err, errNoTopic) {
+				missing = err
+				return nil
+			}
+			began = time.Now()
+			return err
+		})
+		if err != nil || missing == nil {
 			return err
 		}
-		if missed.IsZero() {
-			missed = time.Now()
+		if time.Since(began) > newTopic {
+			return missing
 		}
-		if time.Since(missed) > newTopic {
-			return Permanent(err)
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		return err
-	})
+	}
 }
 
 // checkTopicsWithin does not outlive ctx: the client waits out its own timeout for an

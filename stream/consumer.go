@@ -90,8 +90,8 @@ func New(cfg Config, d *predictor.Deployment, env Env) (*Consumer, error) {
 	if c.connect, err = cfg.Kafka.clientOpts(env.Dial); err != nil {
 		return nil, err
 	}
-	// How fast a moved leader or a new topic is noticed.
-	c.connect = append(c.connect, kgo.MetadataMinAge(100*time.Millisecond))
+	// How fast a moved leader or a new topic is noticed, and an added partition.
+	c.connect = append(c.connect, kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(30*time.Second))
 	return c, nil
 }
 

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -112,6 +116,10 @@ func (s *service) run(ctx context.Context) error {
 	return err
 }
 
+// echo is how soon after the first signal another one counts as the same: some tools
+// signal both a process and its group.
+const echo = 250 * time.Millisecond
+
 // withSignals runs work until it ends. The first SIGINT or SIGTERM cancels its
 // context, a second one returns without waiting for it.
 func withSignals(ctx context.Context, work func(context.Context) error) error {
@@ -122,15 +130,19 @@ func withSignals(ctx context.Context, work func(context.Context) error) error {
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- work(ctx) }()
-	for stopping := false; ; stopping = true {
+	var stopping time.Time
+	for {
 		select {
 		case err := <-done:
 			return err
 		case s := <-signals:
-			if stopping {
+			switch {
+			case stopping.IsZero():
+				stopping = time.Now()
+				cancel()
+			case time.Since(stopping) > echo:
 				return signalError(s.(syscall.Signal))
 			}
-			cancel()
 		}
 	}
 }
@@ -154,10 +166,15 @@ func (f *configFlags) load() (Config, *config.Provenance, error) {
 
 func loadModel(c Config) (*predictor.Deployment, error) {
 	d, err := predictor.Load(c.Model.URI, predictorConfig(c))
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", c.Model.URI, err)
+	switch {
+	case err == nil:
+		return d, nil
+	case strings.Contains(c.Model.URI, "://"):
+		return nil, fmt.Errorf("model.uri %s: only a path can be loaded; copy the bundle to this machine", c.Model.URI)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("model.uri %s: %w; write the path of a bundle's folder or of a model file", c.Model.URI, err)
 	}
-	return d, nil
+	return nil, fmt.Errorf("model %s: %w", c.Model.URI, err)
 }
 
 func predictorConfig(c Config) predictor.Config {
