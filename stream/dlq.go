@@ -147,7 +147,7 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 	defer r.close()
 	for {
 		records, err := r.poll(ctx, pollRecords)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -71,7 +71,7 @@ func RebuildCache(ctx context.Context, cfg Config, d *predictor.Deployment, o Re
 	began, read := time.Now(), 0
 	for {
 		records, err := r.poll(ctx, limit)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return sum, nil
 		}
 		if err != nil {

@@ -15,7 +15,7 @@ func usage() (cpu time.Duration, peak int64) {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0, 0
 	}
-	peak = int64(u.Maxrss)
+	peak = int64(u.Maxrss)        //nolint:unconvert // 32 bits on some systems
 	if runtime.GOOS != "darwin" { // in bytes there, in KiB elsewhere
 		peak <<= 10
 	}
