@@ -20,7 +20,7 @@ import tempfile
 import time
 import warnings
 
-os.environ["OMP_NUM_THREADS"] = str(os.cpu_count())  # for training; prediction is told 1
+os.environ["OMP_NUM_THREADS"] = "1"  # for training too: threads that wait for each other crawl on a busy machine
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import lightgbm as lgb
@@ -227,7 +227,7 @@ def measure(name, shape, binary, folder, seconds):
     for timing in ours["timings"]:
         b, ns = timing["batch"], timing["ns_per_row"]
         lib, converted = theirs[b]
-        first = f"{library}: {name}; {about['leaves']:,} leaves" if b == BATCHES[0] else ""
+        first = f"{library}: {name}; {about['leaves']:,} leaves, {about['layout']}" if b == BATCHES[0] else ""
         lines.append(f"| {first} | {b} | {lib:,.0f} | {f'{converted:,.0f}' if converted else ''} | {ns:,.0f} | {lib / ns:.1f} |"
                      f" {f'{converted / ns:.1f}' if converted else ''} |")
     print(f"{library}: {name}: {verdict['rows']} rows verified, {about['layout']}", file=sys.stderr)
