@@ -71,12 +71,12 @@ func codec(name string) kgo.CompressionCodec {
 		return kgo.NoCompression()
 	case "gzip":
 		return kgo.GzipCompression()
-	case "snappy":
-		return kgo.SnappyCompression()
+	case "lz4":
+		return kgo.Lz4Compression()
 	case "zstd":
 		return kgo.ZstdCompression()
 	default:
-		return kgo.Lz4Compression()
+		return kgo.SnappyCompression()
 	}
 }
 

@@ -142,7 +142,7 @@ func DefaultConfig() Config {
 			Start:      "earliest",
 			OnDataLoss: "stop",
 		},
-		Output: OutputConfig{HoldWhenRejected: 0.5, Compression: "lz4"},
+		Output: OutputConfig{HoldWhenRejected: 0.5, Compression: "snappy"},
 		Cache:  CacheConfig{TTL: 24 * time.Hour, OnFailure: "block"},
 		Delivery: DeliveryConfig{
 			Guarantee:      "at_least_once",

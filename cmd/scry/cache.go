@@ -15,7 +15,10 @@ func cacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
 		Short: "Heal the cache",
-		Args:  exactArgs(0),
+		Long: `Cache mends what Redis holds, after it lost data or was skipped while it was down. To look at
+one entity, see scry lookup.`,
+		Example: `  scry cache rebuild -c scry.yaml`,
+		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return &usageError{fmt.Errorf("do what with it? %s rebuild", cmd.CommandPath())}
 		},
