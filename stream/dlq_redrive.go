@@ -40,6 +40,9 @@ type redrive struct {
 type Redrive struct {
 	Select      Selection
 	MaxAttempts int // one tried so often stays where it is
+	// Value, when it is not nil, stands in for that of each chosen one: the event as it
+	// should have been.
+	Value []byte
 	// Progress is told how many offsets of how many are through. It may be nil.
 	Progress func(done, total int64)
 }
@@ -179,7 +182,7 @@ func (r *redrive) restore(b *batch, rec *kgo.Record) bool {
 		r.result.NotChosen++
 		b.origins = append(b.origins, origin{})
 		return true
-	case d.Cut != "":
+	case d.Cut != "" && r.Value == nil:
 		r.result.Cut++
 		return false
 	case d.Attempts >= r.MaxAttempts:
@@ -192,6 +195,9 @@ func (r *redrive) restore(b *batch, rec *kgo.Record) bool {
 	}
 	b.origins = append(b.origins, origin{r.sources[from], d.Attempts})
 	rec.Topic, rec.Partition, rec.Offset, rec.Timestamp, rec.Headers = d.Topic, d.SourcePartition, d.SourceOffset, d.SourceTime, d.Headers
+	if r.Value != nil {
+		rec.Value = r.Value
+	}
 	return true
 }
 

@@ -34,15 +34,22 @@ func TestAccessLogThroughRealKafka(t *testing.T) {
 	}
 	w := newWorld(t, 3)
 	at := w.produceLines(lines)
-	w.scry("run", "-c", w.config(botOrHuman), "--set", "input.format=access_log",
-		"--set", "input.entity=remote_host", "--set", "input.event_time.path=time")
+	pipeline := []string{"-c", w.config(botOrHuman), "--set", "input.format=access_log",
+		"--set", "input.entity=remote_host", "--set", "input.event_time.path=time"}
+	w.scry(append([]string{"run"}, pipeline...)...)
 
 	var dead []byte
+	var id string
 	w.read(w.dlq, 2*time.Minute, func(r *kgo.Record) bool {
 		if dead != nil {
 			t.Errorf("more than one dead letter: %s", r.Value)
 		}
 		dead = r.Value
+		for _, h := range r.Headers {
+			if h.Key == "scry-position" {
+				id = string(h.Value)
+			}
+		}
 		return true
 	})
 	if i := bytes.Index(text, dead); !bytes.HasPrefix(dead, []byte("46.118.127.106 - - [20/May/2015:12:05:17 +0000]")) || text[i+len(dead)] != '\n' {
@@ -75,6 +82,37 @@ func TestAccessLogThroughRealKafka(t *testing.T) {
 	if len(lines) != 10_000 || len(seen) != 9_999 {
 		t.Errorf("%d lines, %d predictions", len(lines), len(seen))
 	}
+
+	// The one is explained, and, mended, has its prediction too.
+	dlq := func(args ...string) string {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := run(append(append([]string{"dlq"}, args...), pipeline...), &stdout, &stderr); code != 0 {
+			t.Errorf("dlq %v: exit %d: %s%s", args, code, stdout.String(), stderr.String())
+		}
+		return stdout.String()
+	}
+	if says := dlq("show", id); !strings.Contains(says, "the quote that opens user_agent is not closed") {
+		t.Errorf("dlq show does not say what is wrong with the user agent:\n%s", says)
+	}
+	mended := filepath.Join(t.TempDir(), "event")
+	if err := os.WriteFile(mended, append(bytes.Clone(dead), "\"\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dlq("redrive", id, "--value", mended)
+	w.read(w.out, time.Minute, func(r *kgo.Record) bool {
+		var p prediction
+		if err := json.Unmarshal(r.Value, &p); err != nil {
+			t.Fatal(err)
+		}
+		if p.ID != id {
+			return false
+		}
+		if direct, err := d.Score(append(bytes.Clone(dead), '"')); err != nil || direct[0] != p.Score {
+			t.Errorf("the mended line: score %v, a direct call gives %v, %v", p.Score, direct, err)
+		}
+		return true
+	})
 }
 
 // produceLines writes lines in their order, without keys, and says by the ids of their

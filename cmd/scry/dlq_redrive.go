@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +20,7 @@ func dlqRedriveCommand() *cobra.Command {
 	var chosen selectionFlags
 	var attempts int
 	var dry, asJSON bool
+	var value string
 	cmd := &cobra.Command{
 		Use:   "redrive -c scry.yaml [ID...]",
 		Short: "Score dead letters again",
@@ -34,7 +37,9 @@ what was redriven is not redriven again.
 It exits with 1 when any failed again.`,
 		Example: `  scry dlq redrive -c scry.yaml --dry-run
   scry dlq redrive -c scry.yaml --reason missing_feature --since 24h
-  scry dlq redrive -c scry.yaml web.events-3-991`,
+  scry dlq redrive -c scry.yaml web.events-3-991
+  scry dlq show -c scry.yaml web.events-3-991 --raw > event; vi event
+  scry dlq redrive -c scry.yaml web.events-3-991 --value event`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			c, _, err := file.load()
 			if err != nil {
@@ -47,12 +52,16 @@ It exits with 1 when any failed again.`,
 			if attempts < 1 {
 				return &usageError{fmt.Errorf("--max-attempts %d: write 1 or more", attempts)}
 			}
+			mended, err := mendedValue(value, ids)
+			if err != nil {
+				return err
+			}
 			d, err := loadModel(c)
 			if err != nil {
 				return err
 			}
 			return withSignals(cmd.Context(), func(ctx context.Context) error {
-				o := stream.Redrive{Select: s, MaxAttempts: attempts}
+				o := stream.Redrive{Select: s, MaxAttempts: attempts, Value: mended}
 				if dry {
 					return rehearse(ctx, cmd.OutOrStdout(), c, d, o, asJSON)
 				}
@@ -73,9 +82,25 @@ It exits with 1 when any failed again.`,
 	file.register(cmd)
 	chosen.register(cmd)
 	cmd.Flags().IntVar(&attempts, "max-attempts", 5, "pass by what was tried so often")
+	cmd.Flags().StringVar(&value, "value", "", "a file with the event as it should have been, of the one ID given; a newline at its end is dropped")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "score them, write nothing, and say what would become of them")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "the counts as one JSON object")
 	return cmd
+}
+
+// mendedValue reads what stands in for the value of the one event that is meant.
+func mendedValue(path string, ids []string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if len(ids) != 1 {
+		return nil, &usageError{fmt.Errorf("--value %s: give the ID of the one event it is, such as web.events-3-991", path)}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--value: %w", err)
+	}
+	return bytes.TrimSuffix(text, []byte("\n")), nil
 }
 
 func writeRedriven(w io.Writer, sum stream.Redriven, err error, asJSON bool) error {
@@ -112,12 +137,14 @@ func rehearse(ctx context.Context, w io.Writer, c Config, d *predictor.Deploymen
 	var first error
 	err := stream.EachDeadLetter(ctx, c.Config, false, o.Select, func(l *stream.DeadLetter) error {
 		switch {
-		case l.Cut != "":
+		case l.Cut != "" && o.Value == nil:
 			sum.Cut++
 			return nil
 		case l.Attempts >= o.MaxAttempts:
 			sum.Exhausted++
 			return nil
+		case o.Value != nil:
+			l.Value = o.Value
 		case l.Value == nil:
 			sum.Scored++ // a tombstone
 			return nil
