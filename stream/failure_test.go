@@ -77,9 +77,7 @@ func TestRedisDownBlocksAndRecovers(t *testing.T) {
 	if at := h.committed(0); at != 10 {
 		t.Errorf("committed %d while the cache lacks what comes after 10", at)
 	}
-	if err := h.redis.Restart(); err != nil {
-		t.Fatal(err)
-	}
+	h.restartRedis()
 	h.eventually("all is committed", func() bool { return h.committed(0) == 60 })
 	h.eventually("ready again", func() bool { return c.Health().Ready() == nil })
 	if v, _ := h.redis.Get("pred:half:b"); !strings.Contains(v, `"id":"in-0-59"`) {
@@ -123,9 +121,7 @@ func TestStopWithFullWindowAndRedisDown(t *testing.T) {
 		t.Errorf("committed %d: beyond 10 nothing is in the cache", at)
 	}
 	// What was abandoned is read again.
-	if err := h.redis.Restart(); err != nil {
-		t.Fatal(err)
-	}
+	h.restartRedis()
 	h.run(doubler())
 	h.eventually("the rest is committed", func() bool { return h.committed(0) == 410 })
 }

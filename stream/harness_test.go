@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -44,6 +45,7 @@ func newHarness(t *testing.T, partitions int32) *harness {
 	}
 	t.Cleanup(kafka.Close)
 	h := &harness{t: t, kafka: kafka, brokers: kafka.ListenAddrs(), redis: miniredis.RunT(t)}
+	h.answerInfo()
 	h.client, err = kgo.NewClient(kgo.SeedBrokers(h.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +61,26 @@ func newHarness(t *testing.T, partitions int32) *harness {
 	h.cfg.Delivery.CommitInterval = 20 * time.Millisecond
 	h.cfg.Delivery.DrainTimeout = 5 * time.Second
 	return h
+}
+
+// answerInfo answers INFO in the fake's place, whose own answer races with its Close.
+func (h *harness) answerInfo() {
+	h.redis.Server().SetPreHook(func(c *server.Peer, cmd string, _ ...string) bool {
+		if cmd != "INFO" {
+			return false
+		}
+		c.WriteBulk("# Server\r\n")
+		return true
+	})
+}
+
+// restartRedis brings a closed Redis back, with what it held.
+func (h *harness) restartRedis() {
+	h.t.Helper()
+	if err := h.redis.Restart(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.answerInfo()
 }
 
 // produce writes events to a partition, in order.

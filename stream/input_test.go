@@ -155,9 +155,7 @@ func TestDrainDeadline(t *testing.T) {
 	h.eventually("both in flight", func() bool { return a.tracker.InFlight() >= 2 })
 	b := h.run(doubler())
 	h.eventually("the second waits for Redis", func() bool { return b.Health().isDown("redis") })
-	if err := h.redis.Restart(); err != nil {
-		t.Fatal(err)
-	}
+	h.restartRedis()
 	h.eventually("each has one", func() bool { return len(a.Lag()) == 1 && len(b.Lag()) == 1 })
 	h.eventually("all is committed", func() bool { return h.committed(0) == 20 && h.committed(1) == 20 })
 	if n := len(h.distinct("out", 40)); n != 40 {

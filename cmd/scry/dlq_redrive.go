@@ -38,8 +38,7 @@ It exits with 1 when any failed again.`,
 		Example: `  scry dlq redrive -c scry.yaml --dry-run
   scry dlq redrive -c scry.yaml --reason missing_feature --since 24h
   scry dlq redrive -c scry.yaml web.events-3-991
-  scry dlq show -c scry.yaml web.events-3-991 --raw > event; vi event
-  scry dlq redrive -c scry.yaml web.events-3-991 --value event`,
+  scry dlq redrive -c scry.yaml web.events-3-991 --value event  # as show --raw wrote it, mended`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			c, _, err := file.load()
 			if err != nil {

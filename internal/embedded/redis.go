@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 )
 
 const (
@@ -36,6 +37,14 @@ func startRedis(addr string, every time.Duration) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded Redis: %w", err)
 	}
+	// INFO is answered here: miniredis' own answer, one line, races with its Close.
+	r.server.Server().SetPreHook(func(c *server.Peer, cmd string, _ ...string) bool {
+		if cmd != "INFO" {
+			return false
+		}
+		c.WriteBulk("# Server\r\n")
+		return true
+	})
 	r.url = "redis://" + r.server.Addr() + "/0"
 	stop := make(chan struct{})
 	r.stop = sync.OnceFunc(func() { close(stop) })
