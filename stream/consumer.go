@@ -49,7 +49,7 @@ type Consumer struct {
 	// work outlives a stop by the drain deadline; what is in flight runs on it.
 	work       context.Context
 	cancelWork context.CancelFunc
-	// stopping ends the loop: cancelled from outside, or by fail with its cause.
+	// cancelLoop ends the loop with a cause: fail calls it.
 	cancelLoop context.CancelCauseFunc
 }
 
@@ -185,7 +185,6 @@ func (c *Consumer) hold(ctx context.Context, b *batch, why error) {
 	}
 	c.health.hold(nil)
 	c.metrics.held.Set(0)
-	b.dead.Store(true)
 	c.window.leave(b)
 }
 

@@ -16,7 +16,6 @@ const framing = 1024
 // deliver hands a scored batch to the topic and to the cache. It returns when every
 // record is with the client; the batch completes when both are durable.
 func (c *Consumer) deliver(ctx context.Context, b *batch) {
-	b.dead.Store(false)
 	b.delivered = time.Now()
 	b.open.Store(2)
 	b.unacked.Store(int32(len(b.records)))
@@ -140,14 +139,14 @@ func (c *Consumer) cacheBatch(b *batch) {
 	}
 	if c.cfg.Cache.OnFailure == "skip" {
 		if time.Now().Before(c.skipUntil) {
-			c.metrics.cacheWrites["skipped"].Add(float64(len(b.cached)))
+			c.metrics.cacheSkipped(b.cached)
 			return
 		}
 		err := write(c.work)
 		c.health.report("redis", err)
 		if err != nil { // not each batch shall wait for a time-out
 			c.skipUntil = time.Now().Add(time.Second)
-			c.metrics.cacheWrites["skipped"].Add(float64(len(b.cached)))
+			c.metrics.cacheSkipped(b.cached)
 			return
 		}
 	} else if err := c.retry.Do(c.work, "redis", write); err != nil {

@@ -15,11 +15,11 @@ import (
 // A Group is a consumer group seen from outside, without being a member: where it
 // stands, and, while it has no members, a hand to move it.
 type Group struct {
-	name    string
-	topics  []string
-	client  *kgo.Client
-	adm     *kadm.Client
-	explain func(error) error
+	name   string
+	topics []string
+	kafka  KafkaConfig
+	client *kgo.Client
+	adm    *kadm.Client
 }
 
 // OpenGroup makes a Group of the configured one. It connects at the first question.
@@ -32,8 +32,7 @@ func OpenGroup(cfg Config) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	explain := func(err error) error { err, _ = cfg.Kafka.explain(err); return err }
-	return &Group{cfg.Kafka.Group, cfg.Input.Topics, client, kadm.NewClient(client), explain}, nil
+	return &Group{cfg.Kafka.Group, cfg.Input.Topics, cfg.Kafka, client, kadm.NewClient(client)}, nil
 }
 
 // Close ends the connections.
@@ -68,15 +67,15 @@ func (p PartitionStanding) Lag() int64 { return p.End - max(p.Next, p.Start) }
 func (g *Group) Standing(ctx context.Context) (Standing, error) {
 	look, err := lookUp(ctx, g.adm, g.name, g.topics)
 	if err != nil {
-		return Standing{}, g.explain(err)
+		return Standing{}, g.kafka.explained(err)
 	}
 	s := Standing{Group: g.name, At: time.Now().UTC().Truncate(time.Millisecond)}
 	if s.State, s.Members, err = describeGroup(ctx, g.adm, g.name); err != nil {
-		return Standing{}, g.explain(err)
+		return Standing{}, g.kafka.explained(err)
 	}
 	meta, err := g.adm.BrokerMetadata(ctx)
 	if err != nil {
-		return Standing{}, g.explain(err)
+		return Standing{}, g.kafka.explained(err)
 	}
 	s.Cluster = meta.Cluster
 	for _, o := range look.ends.Offsets().Sorted() {
@@ -140,7 +139,7 @@ type Move struct {
 func (g *Group) OffsetAt(ctx context.Context, p PartitionStanding, at time.Time) (int64, error) {
 	n, err := offsetAt(ctx, g.adm, p.Topic, p.Partition, at.UnixMilli(), p.End)
 	if err != nil {
-		return 0, g.explain(err)
+		return 0, g.kafka.explained(err)
 	}
 	return n, nil
 }
@@ -150,19 +149,19 @@ func (g *Group) OffsetAt(ctx context.Context, p PartitionStanding, at time.Time)
 func (g *Group) Commit(ctx context.Context, moves []Move) error {
 	state, members, err := describeGroup(ctx, g.adm, g.name)
 	if err != nil {
-		return g.explain(err)
+		return g.kafka.explained(err)
 	}
 	if members > 0 {
 		return fmt.Errorf("%w: %s is %s with %d members; stop them first", ErrRunning, g.name, state, members)
 	}
 	look, err := lookUp(ctx, g.adm, g.name, g.topics)
 	if err != nil {
-		return g.explain(err)
+		return g.kafka.explained(err)
 	}
 	offsets := kadm.Offsets{}
 	for _, m := range moves {
 		offsets.Add(kadm.Offset{Topic: m.Topic, Partition: m.Partition, At: m.To, LeaderEpoch: -1,
 			Metadata: checkpoint.Encode(checkpoint.Metadata{TopicID: look.ids[m.Topic], Born: look.born})})
 	}
-	return g.explain(g.adm.CommitAllOffsets(ctx, g.name, offsets))
+	return g.kafka.explained(g.adm.CommitAllOffsets(ctx, g.name, offsets))
 }

@@ -115,6 +115,17 @@ func (m *metrics) cacheWrote(r cacheResult) {
 	m.cacheWrites["expired"].Add(float64(r.expired))
 }
 
+// cacheSkipped counts the rows that were to be written.
+func (m *metrics) cacheSkipped(rows []cacheRow) {
+	n := 0
+	for i := range rows {
+		if len(rows[i].entity) > 0 {
+			n++
+		}
+	}
+	m.cacheWrites["skipped"].Add(float64(n))
+}
+
 // scored takes in what scoring a batch counted.
 func (m *metrics) scored(b *batch) {
 	m.consumed.Add(float64(len(b.records)))
