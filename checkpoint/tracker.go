@@ -79,6 +79,13 @@ func (t *Tracker) Revoke(p Partition) (inFlight int) {
 	return a.inFlight
 }
 
+// RevokeAll stops tracking every partition.
+func (t *Tracker) RevokeAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.assigned)
+}
+
 // InFlight returns how many batches of ps, or of all partitions when none is given,
 // are begun and not done.
 func (t *Tracker) InFlight(ps ...Partition) int {

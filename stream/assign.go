@@ -12,15 +12,38 @@ import (
 // never while a poll is being taken apart (BlockRebalanceOnPoll), so a record's ticket
 // is begun in the assignment it was fetched in. After that the race is between a
 // batch's Done and a revoke, and the tracker's lock decides it: a Done that comes
-// after Revoke has returned changes nothing.
+// after Revoke has returned changes nothing. Under exactly once none of them runs while
+// a transaction is open.
 
 // assigned is told of a new generation, also by a member that is given nothing: one more
 // than there are partitions stands by, ready.
-func (c *Consumer) assigned(context.Context, *kgo.Client, map[string][]int32) { c.health.start() }
+func (s *session) assigned(context.Context, *kgo.Client, map[string][]int32) {
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
+	if !s.over {
+		s.consumer.health.start()
+	}
+}
+
+// assign begins to consume a partition from a position.
+func (s *session) assign(p checkpoint.Partition, from checkpoint.Position, end int64, stored bool) error {
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
+	if s.over {
+		return errOver
+	}
+	src := newSource(p)
+	src.highWatermark.Store(end)
+	src.position, src.eventTime = from.Next, from.EventTime
+	s.consumer.sources.add(src)
+	s.consumer.tracker.Assign(p, from, stored)
+	return nil
+}
 
 // revoked gives partitions back: what is in flight has until the deadline to become
 // durable, what is durable is committed, and the rest is another member's to read again.
-func (c *Consumer) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+func (s *session) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+	c := s.consumer
 	ps := c.partitions(lost)
 	if len(ps) == 0 {
 		return
@@ -41,16 +64,17 @@ func (c *Consumer) revoked(ctx context.Context, _ *kgo.Client, lost map[string][
 	if err := c.commit(c.work); err != nil {
 		c.log.Warn("commit before giving partitions back failed: their last events will be read again", "error", err)
 	}
-	c.forget(ps, "revoked")
+	s.forget(ps, "revoked")
 }
 
 // lost drops partitions that are someone else's already: committing would be refused,
 // or worse, accepted.
-func (c *Consumer) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+func (s *session) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	c := s.consumer
 	c.metrics.rebalances.Inc()
 	c.committing.Lock() // a commit that is under way must not be followed by one of these
 	defer c.committing.Unlock()
-	c.forget(c.partitions(lost), "lost")
+	s.forget(c.partitions(lost), "lost")
 }
 
 func (c *Consumer) partitions(m map[string][]int32) []checkpoint.Partition {
@@ -65,7 +89,13 @@ func (c *Consumer) partitions(m map[string][]int32) []checkpoint.Partition {
 	return ps
 }
 
-func (c *Consumer) forget(ps []checkpoint.Partition, how string) {
+func (s *session) forget(ps []checkpoint.Partition, how string) {
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
+	if s.over {
+		return
+	}
+	c := s.consumer
 	abandoned := 0
 	for _, p := range ps {
 		abandoned += c.tracker.Revoke(p)

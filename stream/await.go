@@ -38,6 +38,9 @@ func (c *Consumer) await(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
 			err := c.checkTopicsWithin(ctx, adm)
+			if err == nil && c.exactlyOnce() {
+				err = c.transactional.detect(ctx, look)
+			}
 			if missing = nil; errors.Is(err, errNoTopic) {
 				missing = err
 				return nil

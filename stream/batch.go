@@ -34,10 +34,11 @@ type batch struct {
 	out     []kgo.Record // what is produced for each record
 	cached  []cacheRow   // what is written to Redis for each record; empty without a cache
 
-	unacked atomic.Int32 // rows no broker has acknowledged yet
-	open    atomic.Int32 // of topic and cache, those not yet durable
-	dead    atomic.Bool  // abandoned: some row will never be durable in this session
-	ack     func(*kgo.Record, error)
+	transaction *transaction // that it is delivered in; nil: at least once
+	unacked     atomic.Int32 // rows no broker has acknowledged yet
+	open        atomic.Int32 // of topic and cache, those not yet durable
+	dead        atomic.Bool  // abandoned: some row will never be durable in this session
+	ack         func(*kgo.Record, error)
 }
 
 // A run is the records of one partition in a batch.
@@ -45,6 +46,7 @@ type run struct {
 	from, to int // in records
 	source   *source
 	ticket   checkpoint.Ticket
+	next     checkpoint.Position // after its last record
 }
 
 // A result is what scoring found out about one record.
@@ -94,6 +96,13 @@ func (b *batch) reset(n int, d *predictor.Deployment, caching bool) {
 	}
 }
 
+// done tells the tracker that the batch is durable.
+func (b *batch) done(t *checkpoint.Tracker) {
+	for i := range b.runs {
+		t.Done(b.runs[i].ticket)
+	}
+}
+
 func (b *batch) chunkCount() int { return (len(b.records) + chunkRows - 1) / chunkRows }
 
 // release gives the records' memory back to the client and forgets what pointed to it.
@@ -107,6 +116,7 @@ func (b *batch) release() {
 	clear(b.cached)
 	clear(b.origins)
 	b.records, b.runs, b.cached, b.origins, b.bytes = b.records[:0], b.runs[:0], b.cached[:0], b.origins[:0], 0
+	b.transaction = nil
 }
 
 // grow returns s with length n and zeroed elements, keeping its memory where it suffices.

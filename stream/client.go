@@ -20,7 +20,8 @@ const fetchMaxBytes = 4 << 20
 
 // join makes the one client that reads the input, writes the output and is the group's
 // member. The group's callbacks may run from here on.
-func (c *Consumer) join() (err error) {
+func (s *session) join() (err error) {
+	c := s.consumer
 	opts := append(c.connect[:len(c.connect):len(c.connect)],
 		kgo.ClientID("scry"),
 		kgo.WithHooks(&brokerWatch{health: c.health}),
@@ -33,10 +34,10 @@ func (c *Consumer) join() (err error) {
 		kgo.RebalanceTimeout(max(time.Minute, c.cfg.Delivery.DrainTimeout+10*time.Second)),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(c.assigned),
-		kgo.AdjustFetchOffsetsFn(c.resume),
-		kgo.OnPartitionsRevoked(c.revoked),
-		kgo.OnPartitionsLost(c.lost),
+		kgo.OnPartitionsAssigned(s.assigned),
+		kgo.AdjustFetchOffsetsFn(s.resume),
+		kgo.OnPartitionsRevoked(s.revoked),
+		kgo.OnPartitionsLost(s.lost),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
@@ -60,8 +61,13 @@ func (c *Consumer) join() (err error) {
 	if c.cfg.Kafka.Instance != "" {
 		opts = append(opts, kgo.InstanceID(c.cfg.Kafka.Instance))
 	}
-	c.client, err = kgo.NewClient(opts...)
-	close(c.joined)
+	if c.exactlyOnce() {
+		opts = append(opts, c.transactional.opts()...)
+	}
+	if s.client, err = kgo.NewClient(opts...); err == nil {
+		c.client.Store(s.client)
+	}
+	close(s.joined)
 	return err
 }
 
@@ -77,52 +83,6 @@ func codec(name string) kgo.CompressionCodec {
 		return kgo.ZstdCompression()
 	default:
 		return kgo.SnappyCompression()
-	}
-}
-
-// limitWork ends the work in flight when its part of drain_timeout has passed since loop
-// ended; the rest is kept for the commit and for leaving the group. It does not wait for
-// the loop to return: that may be in a poll which waits for partitions to be given back.
-func (c *Consumer) limitWork(loop context.Context) {
-	context.AfterFunc(loop, func() {
-		select {
-		case <-c.work.Done():
-		case <-time.After(c.cfg.Delivery.DrainTimeout * 3 / 4):
-			c.cancelWork()
-		}
-	})
-}
-
-// drain gives what is in flight until work's deadline and commits what is durable.
-func (c *Consumer) drain() {
-	if err := c.window.empty(c.work); err != nil {
-		_, batches, _ := c.window.load()
-		c.log.Warn("drain deadline passed: what is in flight is abandoned and will be read again", "batches", batches)
-	}
-	c.cancelWork()
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Delivery.DrainTimeout/8)
-	defer cancel()
-	if err := c.commit(ctx); err != nil {
-		c.log.Warn("last commit failed: some events will be read again", "error", err)
-	}
-}
-
-// close leaves the group and closes the connections. A static member stays in the
-// group on purpose: its partitions wait for it until the session timeout.
-func (c *Consumer) close() {
-	done := make(chan struct{})
-	go func() {
-		c.client.CloseAllowingRebalance()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(c.cfg.Delivery.DrainTimeout / 8):
-		c.log.Warn("leaving the group took too long; it will notice by the session timeout")
-	}
-	close(c.toCache)
-	if c.cache != nil {
-		c.cache.close()
 	}
 }
 

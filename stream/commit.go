@@ -74,15 +74,14 @@ func (c *Consumer) commitOffsets(ctx context.Context, at map[checkpoint.Partitio
 			t := &req.Topics[i]
 			for j := range t.Partitions {
 				p := byName[topicPartition{t.Topic, t.Partitions[j].Partition}]
-				m := checkpoint.Encode(checkpoint.Metadata{TopicID: p.TopicID, Born: c.born.Load(), EventTime: at[p].EventTime})
-				t.Partitions[j].Metadata = &m
+				t.Partitions[j].Metadata = c.positionMetadata(p, at[p])
 			}
 		}
 		return nil
 	})
 	var failed map[checkpoint.Partition]error
 	var all error
-	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	c.client.Load().CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if all = err; err != nil {
 			return
 		}
@@ -98,6 +97,12 @@ func (c *Consumer) commitOffsets(ctx context.Context, at map[checkpoint.Partitio
 		}
 	})
 	return failed, all
+}
+
+// positionMetadata is the story that is kept with a position.
+func (c *Consumer) positionMetadata(p checkpoint.Partition, at checkpoint.Position) *string {
+	m := checkpoint.Encode(checkpoint.Metadata{TopicID: p.TopicID, Born: c.born.Load(), EventTime: at.EventTime})
+	return &m
 }
 
 // commitFailed decides what a failed commit means: most mend themselves at the next

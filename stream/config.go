@@ -118,12 +118,16 @@ type CacheConfig struct {
 
 // DeliveryConfig is what is promised and what may be in flight.
 type DeliveryConfig struct {
-	// Guarantee is at_least_once.
-	Guarantee string `yaml:"guarantee" enum:"at_least_once"`
+	// Guarantee is at_least_once, or exactly_once: predictions, dead letters and offsets in Kafka
+	// transactions, for readers that read committed.
+	Guarantee string `yaml:"guarantee" enum:"at_least_once,exactly_once"`
 	// MaxInFlight bounds the memory of events read and not yet delivered: their bytes and 1.5 KiB each.
 	MaxInFlight config.Bytes `yaml:"max_in_flight" min:"1MiB" max:"8GiB"`
-	// CommitInterval is how often offsets are committed.
+	// CommitInterval is how often offsets are committed, with at_least_once.
 	CommitInterval time.Duration `yaml:"commit_interval" min:"10ms" max:"5m"`
+	// TransactionInterval is how long a transaction takes in events while there are more to read,
+	// with exactly_once. One that has caught up ends at once.
+	TransactionInterval time.Duration `yaml:"transaction_interval" min:"1ms" max:"1s"`
 	// DrainTimeout bounds how long a stop or a rebalance waits for work in flight.
 	DrainTimeout time.Duration `yaml:"drain_timeout" min:"1ms" max:"1h"`
 }
@@ -145,10 +149,11 @@ func DefaultConfig() Config {
 		Output: OutputConfig{HoldWhenRejected: 0.5, Compression: "snappy"},
 		Cache:  CacheConfig{TTL: 24 * time.Hour, OnFailure: "block"},
 		Delivery: DeliveryConfig{
-			Guarantee:      "at_least_once",
-			MaxInFlight:    32 << 20,
-			CommitInterval: time.Second,
-			DrainTimeout:   25 * time.Second,
+			Guarantee:           "at_least_once",
+			MaxInFlight:         32 << 20,
+			CommitInterval:      time.Second,
+			TransactionInterval: 100 * time.Millisecond,
+			DrainTimeout:        25 * time.Second,
 		},
 	}
 }

@@ -23,10 +23,9 @@ type Consumer struct {
 	cfg     Config
 	log     *slog.Logger
 	live    atomic.Pointer[predictor.Deployment]
-	connect []kgo.Opt   // how to reach the brokers
-	client  *kgo.Client // from joined on
-	joined  chan struct{}
-	cache   *cache // nil: none
+	connect []kgo.Opt                  // how to reach the brokers
+	client  atomic.Pointer[kgo.Client] // the session's
+	cache   *cache                     // nil: none
 	retry   Retry
 	tracker *checkpoint.Tracker
 	sources sources
@@ -38,7 +37,8 @@ type Consumer struct {
 	born    atomic.Int64     // when the group was born, Unix ms
 	limits  map[string]int32 // the largest batch a topic takes, where it is less than the client's own
 
-	committing sync.Mutex // one commit at a time: a slower, older one must not overtake
+	committing    sync.Mutex // one commit at a time: a slower, older one must not overtake
+	transactional transactional
 
 	scorer  *scorer
 	brake   brake
@@ -67,13 +67,13 @@ func New(cfg Config, d *predictor.Deployment, env Env) (*Consumer, error) {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Consumer{
-		cfg:     cfg,
-		log:     env.Log,
-		joined:  make(chan struct{}),
-		tracker: checkpoint.NewTracker(),
-		window:  newWindow(int64(cfg.Delivery.MaxInFlight)),
-		scorer:  newScorer(cfg),
-		brake:   brake{share: cfg.Output.HoldWhenRejected},
+		cfg:           cfg,
+		log:           env.Log,
+		tracker:       checkpoint.NewTracker(),
+		window:        newWindow(int64(cfg.Delivery.MaxInFlight)),
+		scorer:        newScorer(cfg),
+		transactional: newTransactional(cfg.Kafka),
+		brake:         brake{share: cfg.Output.HoldWhenRejected},
 	}
 	c.health = newHealth(env.Log, c.window, cfg.Cache)
 	c.live.Store(d)
@@ -111,35 +111,27 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.cancelLoop = cancel
 	defer cancel(nil)
 
-	if err := c.await(loop); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
+	c.limitWork(loop)
 	c.toCache = make(chan *batch, maxBatches)
-	if err := c.join(); err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	wg.Go(c.writeCache)
-	commits, stopCommits := context.WithCancel(c.work)
-	wg.Go(func() { c.commitLoop(commits) })
 	if c.cache != nil {
-		wg.Go(func() { c.watchRedis(commits) })
+		wg.Go(func() { c.watchRedis(c.work) })
 	}
-
-	c.limitWork(loop)
-	c.loop(loop)
-	c.health.stopping()
-	c.drain()
-	stopCommits()
-	c.close()
+	err := c.sessions(loop)
+	c.cancelWork()
+	close(c.toCache)
+	if c.cache != nil {
+		c.cache.close()
+	}
 	wg.Wait()
-	if cause := context.Cause(loop); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
+	if cause := context.Cause(loop); cause != nil { // stopped, or failed
+		err = cause
 	}
-	return nil
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // loop polls, scores and delivers until ctx ends.
@@ -149,23 +141,28 @@ func (c *Consumer) loop(ctx context.Context) {
 			return
 		}
 		b := c.poll(ctx)
+		c.client.Load().AllowRebalance()
 		if b == nil {
 			if ctx.Err() != nil {
 				return
 			}
 			continue
 		}
-		if err := c.scorer.score(b); err != nil {
-			c.hold(ctx, b, err)
-			continue
-		}
-		c.metrics.scored(b)
-		if err := c.brake.observe(b.rows); err != nil {
+		if err := c.score(b); err != nil {
 			c.hold(ctx, b, err)
 			continue
 		}
 		c.deliver(c.work, b)
 	}
+}
+
+// score scores a batch. An error says why it must not be delivered.
+func (c *Consumer) score(b *batch) error {
+	if err := c.scorer.score(b); err != nil {
+		return err
+	}
+	c.metrics.scored(b)
+	return c.brake.observe(b.rows)
 }
 
 // hold keeps a batch that must not be delivered: nothing is committed, the consumer is

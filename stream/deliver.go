@@ -16,18 +16,25 @@ const framing = 1024
 // deliver hands a scored batch to the topic and to the cache. It returns when every
 // record is with the client; the batch completes when both are durable.
 func (c *Consumer) deliver(ctx context.Context, b *batch) {
+	client := c.client.Load()
 	b.delivered = time.Now()
 	b.open.Store(2)
 	b.unacked.Store(int32(len(b.records)))
 	most := int(c.limit(c.cfg.Output.Topic)) - framing
 	for i := range b.records {
 		row, out := &b.rows[i], &b.out[i]
+		keep := deadLetterValue
+		if b.transaction != nil {
+			if why, ok := c.transactional.refusalOf(b.records[i]); ok {
+				row.reject, keep = why.reject, why.keep
+			}
+		}
 		if row.reject == nil && len(out.Key)+len(out.Value) > most {
 			row.reject = &reject{stage: "produce", reason: reasonTooLarge,
 				err: fmt.Errorf("the prediction has %d bytes, a record at most %d", len(out.Key)+len(out.Value), most)}
 		}
 		if row.reject != nil {
-			*out = c.deadLetter(b, i, deadLetterValue)
+			*out = c.deadLetter(b, i, keep)
 			b.uncache(i)
 		} else {
 			out.Topic = c.cfg.Output.Topic
@@ -41,7 +48,7 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 		b.open.Add(-1)
 	}
 	for i := range b.out {
-		c.client.Produce(ctx, &b.out[i], b.ack)
+		client.Produce(ctx, &b.out[i], b.ack)
 	}
 }
 
@@ -78,16 +85,25 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 			reason = reasonRefused
 		}
 		if b.rows[i].reject == nil {
-			b.rows[i].reject = &reject{stage: "produce", reason: reason, err: fmt.Errorf("topic %s: %w", r.Topic, err)}
+			why := &reject{stage: "produce", reason: reason, err: fmt.Errorf("topic %s: %w", r.Topic, err)}
+			if b.transaction != nil {
+				c.transactional.refuse(b.records[i], refusal{why, deadLetterValue})
+				break
+			}
+			b.rows[i].reject = why
 			b.out[i] = c.deadLetter(b, i, deadLetterValue)
-			c.client.Produce(c.work, &b.out[i], b.ack)
+			c.client.Load().Produce(c.work, &b.out[i], b.ack)
 			return true
 		}
 		// The dead letter itself: keep the reason, give up the value. A redriven one's value
 		// is in the topic already, and nothing must replace it by less.
 		if len(r.Value) > 0 && c.redrive == nil {
+			if b.transaction != nil {
+				c.transactional.refuse(b.records[i], refusal{b.rows[i].reject, 0})
+				break
+			}
 			b.out[i] = c.deadLetter(b, i, 0)
-			c.client.Produce(c.work, &b.out[i], b.ack)
+			c.client.Load().Produce(c.work, &b.out[i], b.ack)
 			return true
 		}
 		c.fail(fmt.Errorf("topic %s refuses the dead letter of %s-%d offset %d even without its value: %w; raise its max.message.bytes",
@@ -96,11 +112,20 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 		c.fail(fmt.Errorf("topic %s does not exist (any more): %w; create it and start again", r.Topic, err))
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		c.fail(fmt.Errorf("not allowed to write topic %s: %w; grant WRITE (and IDEMPOTENT_WRITE on old brokers) to this user", r.Topic, err))
+	case b.transaction != nil: // a new session mends it
 	default:
 		c.fail(fmt.Errorf("writing topic %s: %w", r.Topic, err))
 	}
-	b.dead.Store(true)
+	c.abandoned(b, fmt.Errorf("writing topic %s: %w", r.Topic, err))
 	return false
+}
+
+// abandoned notes that some row of a batch will not be durable in this session.
+func (c *Consumer) abandoned(b *batch, why error) {
+	b.dead.Store(true)
+	if b.transaction != nil {
+		b.transaction.fail(why)
+	}
 }
 
 // uncache takes back what the cache was to hold for a row that has no prediction.
@@ -150,29 +175,36 @@ func (c *Consumer) cacheBatch(b *batch) {
 			return
 		}
 	} else if err := c.retry.Do(c.work, "redis", write); err != nil {
+		err = fmt.Errorf("writing the cache: %w", err)
 		if c.work.Err() == nil {
-			c.fail(fmt.Errorf("writing the cache: %w", err))
+			c.fail(err)
 		}
-		b.dead.Store(true)
+		c.abandoned(b, err)
 		return
 	}
 	c.metrics.cacheWrote(result)
 }
 
 // part is called by topic and cache when their side of a batch is durable; the later
-// one completes it.
+// one completes it, or tells its transaction.
 func (c *Consumer) part(b *batch) {
-	if b.open.Add(-1) > 0 {
-		return
-	}
-	if b.dead.Load() {
+	switch {
+	case b.open.Add(-1) > 0:
+	case b.transaction != nil: // which completes it
+		b.transaction.settle()
+	case b.dead.Load():
 		c.window.leave(b)
-		return
+	default:
+		b.done(c.tracker)
+		c.complete(b)
 	}
+}
+
+// complete counts a batch that is delivered and keeps its memory for another.
+func (c *Consumer) complete(b *batch) {
 	for i := range b.runs {
 		run := &b.runs[i]
 		run.source.lastAppend.Store(b.records[run.to-1].Timestamp.UnixMilli())
-		c.tracker.Done(run.ticket)
 	}
 	c.metrics.done(b)
 	c.stats.done(b)

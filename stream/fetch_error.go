@@ -50,7 +50,7 @@ func (c *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	if src == nil {
 		return
 	}
-	adm := kadm.NewClient(c.client)
+	adm := kadm.NewClient(c.client.Load())
 	var bounds checkpoint.Bounds
 	err := c.retry.Do(ctx, "kafka", func(ctx context.Context) error {
 		starts, err := adm.ListStartOffsets(ctx, topic)
@@ -74,5 +74,5 @@ func (c *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 		return
 	}
 	src.position = d.Next
-	c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: d.Next}}})
+	c.client.Load().SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: d.Next}}})
 }

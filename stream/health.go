@@ -128,6 +128,13 @@ func (h *Health) start() {
 	h.mu.Unlock()
 }
 
+// rejoin notes that the partitions are given up, to be assigned anew.
+func (h *Health) rejoin() {
+	h.mu.Lock()
+	h.started = false
+	h.mu.Unlock()
+}
+
 func (h *Health) stopping() {
 	h.mu.Lock()
 	h.stopped = true

@@ -143,6 +143,7 @@ func TestRecreatedTopic(t *testing.T) {
 // TestDrainDeadline has a member leave its partitions to another with Redis down: past
 // the deadline it abandons what is in flight, and what is done late changes nothing.
 func TestDrainDeadline(t *testing.T) {
+	atLeastOnce(t)
 	h := newHarness(t, 2)
 	h.cfg.Input.Entity = "user"
 	h.cfg.Delivery.DrainTimeout = 500 * time.Millisecond

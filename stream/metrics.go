@@ -31,6 +31,7 @@ type metrics struct {
 	score                                          prometheus.Observer
 	retries                                        *prometheus.CounterVec
 	rebalances, commits, commitErrors              prometheus.Counter
+	transactions                                   map[string]prometheus.Counter // by result
 	assigned, held, lastSuccess                    prometheus.Gauge
 }
 
@@ -75,6 +76,7 @@ func newMetrics(reg prometheus.Registerer, c *Consumer, d *predictor.Deployment)
 		retries:       f.NewCounterVec(prometheus.CounterOpts{Name: "scry_retries_total", Help: "Failed tries that were or will be repeated, by dependency."}, []string{"dependency"}),
 		rebalances:    counter("rebalances_total", "Times partitions were revoked or lost."),
 		commits:       counter("commits_total", "Commits the group acknowledged."),
+		transactions:  labelled("transactions_total", "Transactions of exactly_once, by outcome.", "result", "committed", "aborted"),
 		commitErrors:  counter("commit_errors_total", "Commits that failed, wholly or for some partitions."),
 		assigned:      gauge("assigned_partitions", "Partitions this process consumes."),
 		held:          gauge("held", "1 while a batch is kept back because its rejects look like a fault of model or mapping."),

@@ -14,13 +14,16 @@ import (
 const pollRecords = 2048
 
 // poll waits for records and makes a batch of them, with a ticket for each partition.
-// nil: there were none. While the fetches are taken apart no rebalance can happen;
-// after that the tickets know to which assignment each record belongs.
+// nil: there were none; with a nil ctx it does not wait for any. From a poll on no
+// rebalance can happen until the client allows it; after that the tickets know to which
+// assignment each record belongs.
 func (c *Consumer) poll(ctx context.Context) *batch {
 	start := time.Now()
-	fetches := c.client.PollRecords(ctx, pollRecords)
-	defer c.client.AllowRebalance()
+	fetches := c.client.Load().PollRecords(ctx, pollRecords)
 	c.metrics.stage("fetch", time.Since(start))
+	if ctx == nil {
+		ctx = c.work
+	}
 	fetches.EachError(func(topic string, partition int32, err error) { c.fetchError(ctx, topic, partition, err) })
 	if fetches.Empty() {
 		return nil
@@ -51,15 +54,15 @@ func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
 		return
 	}
 	last := p.Records[len(p.Records)-1]
-	next := checkpoint.Position{Next: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
-	for _, r := range p.Records {
-		next.EventTime = max(next.EventTime, r.Timestamp.UnixMilli())
-	}
 	src := c.sources.get(p.Topic, p.Partition)
 	if src == nil {
 		recycle(p.Records)
 		return
 	}
+	for _, r := range p.Records {
+		src.eventTime = max(src.eventTime, r.Timestamp.UnixMilli())
+	}
+	next := checkpoint.Position{Next: last.Offset + 1, LeaderEpoch: last.LeaderEpoch, EventTime: src.eventTime}
 	ticket, ok := c.tracker.Begin(src.partition, next)
 	if !ok {
 		recycle(p.Records)
@@ -84,7 +87,7 @@ func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
 		c.tracker.Done(ticket)
 		return
 	}
-	b.runs = append(b.runs, run{from: from, to: len(b.records), source: src, ticket: ticket})
+	b.runs = append(b.runs, run{from: from, to: len(b.records), source: src, ticket: ticket, next: next})
 }
 
 // perEvent is what the consumer keeps for an event besides its bytes while it is in

@@ -17,10 +17,14 @@ import (
 
 // resume decides where newly assigned partitions are read from. An error makes the
 // client join again after a moment.
-func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	<-c.joined // the client calls before its constructor has returned
-	adm := kadm.NewClient(c.client)
-	look, err := lookUp(ctx, adm, c.cfg.Kafka.Group, slices.Collect(maps.Keys(offsets)))
+func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-s.joined
+	c := s.consumer
+	if err := s.fencePredecessor(ctx); err != nil {
+		return nil, err
+	}
+	adm := kadm.NewClient(s.client)
+	look, err := s.settledLookUp(ctx, adm, slices.Collect(maps.Keys(offsets)))
 	if err != nil {
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)
 		return nil, err
@@ -45,11 +49,9 @@ func (c *Consumer) resume(ctx context.Context, offsets map[string]map[int32]kgo.
 			if d.Kind == checkpoint.Resumed {
 				from.LeaderEpoch, from.EventTime = epoch, stored.Metadata.EventTime
 			}
-			src := newSource(p)
-			src.highWatermark.Store(bounds.End)
-			src.position = from.Next
-			c.sources.add(src)
-			c.tracker.Assign(p, from, d.Kind == checkpoint.Resumed)
+			if err := s.assign(p, from, bounds.End, d.Kind == checkpoint.Resumed); err != nil {
+				return nil, err
+			}
 			partitions[id] = kgo.NewOffset().At(d.Next).WithEpoch(from.LeaderEpoch)
 		}
 	}
@@ -112,6 +114,13 @@ func lookUp(ctx context.Context, adm *kadm.Client, group string, topics []string
 	// A group nobody has joined yet is unknown.
 	if l.commits, err = adm.FetchOffsets(ctx, group); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("committed offsets: %w", err)
+	}
+	for _, t := range topics {
+		for id, o := range l.commits[t] {
+			if o.Err != nil {
+				return nil, fmt.Errorf("committed offset of %s-%d: %w", t, id, o.Err)
+			}
+		}
 	}
 	l.born = time.Now().UnixMilli()
 	l.commits.Each(func(o kadm.OffsetResponse) {

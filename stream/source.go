@@ -14,6 +14,7 @@ type source struct {
 	id        []byte        // `"id":"web.events-3-`: a prediction's id up to the offset
 	hash      uint16        // a version's last digits
 	position  int64         // the next offset to read; the loop's
+	eventTime int64         // highest record timestamp before it; the loop's
 	revoked   chan struct{} // closed when the partition is no longer ours
 
 	highWatermark atomic.Int64 // as of the last fetch
@@ -63,6 +64,12 @@ func (s *sources) remove(topic string, partition int32) *source {
 		close(src.revoked)
 	}
 	return src
+}
+
+func (s *sources) removeAll() {
+	for _, src := range s.all() {
+		s.remove(src.partition.Topic, src.partition.ID)
+	}
 }
 
 func (s *sources) all() []*source {

@@ -33,6 +33,12 @@ func (w *window) wait(ctx context.Context) error {
 	return w.until(ctx, func() bool { return w.used < w.max && len(w.batches) < maxBatches })
 }
 
+func (w *window) full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.used >= w.max || len(w.batches) >= maxBatches
+}
+
 // empty returns when nothing is in flight, or with ctx's error.
 func (w *window) empty(ctx context.Context) error {
 	return w.until(ctx, func() bool { return len(w.batches) == 0 })

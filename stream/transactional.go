@@ -1,0 +1,200 @@
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"scry/checkpoint"
+)
+
+func (c *Consumer) exactlyOnce() bool { return c.cfg.Delivery.Guarantee == "exactly_once" }
+
+// transactional is what exactly once keeps from one session to the next.
+type transactional struct {
+	id string // the transactional id
+	// explicit: the brokers do not take offsets into a transaction by themselves
+	// (transaction.version below 2, KIP-890).
+	explicit bool
+
+	mu      sync.Mutex
+	refused map[eventID]refusal
+}
+
+// An eventID is where in the input an event is.
+type eventID struct {
+	topicPartition
+	offset int64
+}
+
+func eventOf(r *kgo.Record) eventID { return eventID{topicPartition{r.Topic, r.Partition}, r.Offset} }
+
+// A refusal is why brokers do not take what was produced for an event, and how much of its
+// value the dead letter may have.
+type refusal struct {
+	reject *reject
+	keep   int
+}
+
+// transactionalPrefix begins the transactional ids of a group's members.
+func transactionalPrefix(group string) string { return "scry/" + group + "/" }
+
+// newTransactional gives an instance the id it had before it was started again: so it
+// fences itself, at once, where another member would wait for the transaction's timeout.
+func newTransactional(k KafkaConfig) transactional {
+	member := k.Instance
+	if member == "" {
+		member = rand.Text()
+	}
+	return transactional{id: transactionalPrefix(k.Group) + member}
+}
+
+func (t *transactional) opts() []kgo.Opt {
+	opts := []kgo.Opt{kgo.TransactionalID(t.id), kgo.TransactionTimeout(transactionTimeout)}
+	if t.explicit {
+		versions := kversion.Stable()
+		versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), 4) // later ones are for brokers that do
+		opts = append(opts, kgo.MaxVersions(versions))
+	}
+	return opts
+}
+
+// detect asks the brokers which kind of transactions they run.
+func (t *transactional) detect(ctx context.Context, client *kgo.Client) error {
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	t.explicit = true
+	for _, f := range resp.FinalizedFeatures {
+		if f.Name == "transaction.version" && f.MaxVersionLevel >= 2 {
+			t.explicit = false
+		}
+	}
+	return nil
+}
+
+// refuse remembers what the next session must make of an event.
+func (t *transactional) refuse(r *kgo.Record, why refusal) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.refused == nil {
+		t.refused = make(map[eventID]refusal)
+	}
+	t.refused[eventOf(r)] = why
+}
+
+func (t *transactional) refusalOf(r *kgo.Record) (refusal, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.refused) == 0 {
+		return refusal{}, false
+	}
+	why, ok := t.refused[eventOf(r)]
+	return why, ok
+}
+
+// forget drops what was remembered of events that are committed now.
+func (t *transactional) forget(rs []*kgo.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.refused) == 0 {
+		return
+	}
+	for _, r := range rs {
+		delete(t.refused, eventOf(r))
+	}
+}
+
+// commitOffsets writes the positions after the batches into the transaction. It waits
+// until the brokers have written the markers of the last transaction.
+func (t *transaction) commitOffsets() error {
+	c, client := t.session.consumer, t.session.client
+	id, epoch, err := client.ProducerID(t.ctx)
+	if err != nil {
+		return fmt.Errorf("producer id: %w", err)
+	}
+	if c.transactional.explicit {
+		add := kmsg.NewPtrAddOffsetsToTxnRequest()
+		add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = c.transactional.id, id, epoch, c.cfg.Kafka.Group
+		err := afterMarkers(t.ctx, func() error {
+			resp, err := add.RequestWith(t.ctx, client)
+			if err != nil {
+				return err
+			}
+			return kerr.ErrorForCode(resp.ErrorCode)
+		})
+		if err != nil {
+			return fmt.Errorf("offsets into the transaction: %w", err)
+		}
+	}
+	req := c.txnOffsetCommit(t.at)
+	req.ProducerID, req.ProducerEpoch = id, epoch
+	req.MemberID, req.Generation = client.GroupMetadata()
+	err = afterMarkers(t.ctx, func() error {
+		resp, err := req.RequestWith(t.ctx, client)
+		if err != nil {
+			return err
+		}
+		for _, topic := range resp.Topics {
+			for _, p := range topic.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return fmt.Errorf("%s-%d: %w", topic.Topic, p.Partition, err)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("offsets: %w", err)
+	}
+	return nil
+}
+
+// afterMarkers repeats a request that begins a transaction while the brokers still write
+// the markers of the last one.
+func afterMarkers(ctx context.Context, request func() error) error {
+	for wait := time.Millisecond; ; wait = min(wait*5/4, 100*time.Millisecond) {
+		err := request()
+		if !errors.Is(err, kerr.ConcurrentTransactions) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+func (c *Consumer) txnOffsetCommit(at map[checkpoint.Partition]checkpoint.Position) *kmsg.TxnOffsetCommitRequest {
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.Group = c.transactional.id, c.cfg.Kafka.Group
+	if c.cfg.Kafka.Instance != "" {
+		req.InstanceID = &c.cfg.Kafka.Instance
+	}
+	topics := make(map[string]int, 1)
+	for p, pos := range at {
+		i, ok := topics[p.Topic]
+		if !ok {
+			i = len(req.Topics)
+			topics[p.Topic] = i
+			topic := kmsg.NewTxnOffsetCommitRequestTopic()
+			topic.Topic, topic.TopicID = p.Topic, p.TopicID
+			req.Topics = append(req.Topics, topic)
+		}
+		o := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		o.Partition, o.Offset, o.LeaderEpoch = p.ID, pos.Next, pos.LeaderEpoch
+		o.Metadata = c.positionMetadata(p, pos)
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, o)
+	}
+	return req
+}
