@@ -2,10 +2,12 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"scry/checkpoint"
@@ -23,11 +25,15 @@ const (
 // made from visible together, or not at all. No rebalance can happen while it is open.
 // It is the loop's; settle and fail are for any goroutine.
 type transaction struct {
-	session *session
-	ctx     context.Context // ends at the deadline
-	cancel  context.CancelFunc
-	batches []*batch
-	at      map[checkpoint.Partition]checkpoint.Position // after the batches
+	session   *session
+	ctx       context.Context // ends at the deadline
+	cancel    context.CancelFunc
+	began     bool // the client has
+	open      bool // the brokers have, with positions in it
+	batches   []*batch
+	delivered int                                          // how many of batches are handed over
+	at        map[checkpoint.Partition]checkpoint.Position // after batches
+	moved     bool                                         // at, since it was written into the transaction
 
 	unsettled atomic.Int32  // batches that topic or cache do not hold yet, and one until commit
 	settled   chan struct{} // closed when there are none
@@ -54,22 +60,24 @@ func (s *session) transactions(ctx context.Context) error {
 }
 
 // transact makes a transaction of what there is to read. It returns the batch that must
-// not be delivered, and why, after what was read before it is committed.
+// not be delivered, and why, when what was read before it is committed.
 func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	c := s.consumer
 	b := c.poll(ctx)
 	if b == nil {
 		return nil, nil, nil
 	}
-	began := b.polled
-	t := &transaction{session: s, at: make(map[checkpoint.Partition]checkpoint.Position), settled: make(chan struct{})}
-	for b != nil && err == nil {
-		if why = c.score(b); why != nil {
-			held = b
-			break
+	began, t := b.polled, s.newTransaction()
+	defer t.cancel()
+	for err == nil {
+		if b != nil {
+			if why = c.score(b); why != nil {
+				held = b
+				break
+			}
+			t.add(b)
 		}
-		err = t.deliver(b)
-		if time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full() {
+		if err = t.deliver(); t.open && (b == nil || len(b.records) < pollRecords/2 || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()) {
 			break
 		}
 		b = c.poll(nil)
@@ -90,34 +98,60 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	return held, why, nil
 }
 
-// deliver hands a scored batch to the topic and to the cache, in the transaction.
-func (t *transaction) deliver(b *batch) error {
-	c := t.session.consumer
-	first := len(t.batches) == 0
-	if first {
-		t.ctx, t.cancel = context.WithTimeout(c.work, transactionDeadline)
-		t.unsettled.Store(1)
-		// Until its end nothing else is committed: its positions are safe only with it.
-		c.committing.Lock()
+func (s *session) newTransaction() *transaction {
+	t := &transaction{session: s, at: make(map[checkpoint.Partition]checkpoint.Position), settled: make(chan struct{})}
+	t.ctx, t.cancel = context.WithTimeout(s.consumer.work, transactionDeadline)
+	t.unsettled.Store(1)
+	return t
+}
+
+// add takes a scored batch in.
+func (t *transaction) add(b *batch) {
+	if len(t.batches) == 0 {
+		// Until its end nothing else is committed: a position that is written by the side
+		// after the transaction's would stand in its place.
+		t.session.consumer.committing.Lock()
 	}
+	b.transaction = t
 	t.batches = append(t.batches, b)
+	t.unsettled.Add(1)
 	for _, run := range b.runs {
 		t.at[run.source.partition] = run.next
 	}
-	if first {
+	t.moved = true
+}
+
+// deliver hands over the batches that topic and cache have not got yet. While the
+// transaction cannot be opened it returns after a moment, so that more can be taken in.
+//
+// The positions open it. The brokers take no part in a transaction while they still write
+// the markers of the last one: they say so at once to an offset commit, but keep a
+// produced batch waiting for 20 ms.
+func (t *transaction) deliver() error {
+	if !t.began {
 		if err := t.session.client.BeginTransaction(); err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}
-		// The positions go first. The brokers take no part in a new transaction while they
-		// still write the markers of the last one, and say so at once here; a produced
-		// batch would be kept waiting for 20 ms.
-		if err := t.commitOffsets(); err != nil {
+		t.began = true
+	}
+	if !t.open {
+		err := t.writePositions()
+		if errors.Is(err, kerr.ConcurrentTransactions) {
+			select {
+			case <-time.After(time.Millisecond):
+				return nil
+			case <-t.ctx.Done():
+			}
+		}
+		if err != nil {
 			return err
 		}
+		t.open = true
 	}
-	b.transaction = t
-	t.unsettled.Add(1)
-	c.deliver(t.ctx, b)
+	for _, b := range t.batches[t.delivered:] {
+		t.session.consumer.deliver(t.ctx, b)
+	}
+	t.delivered = len(t.batches)
 	return nil
 }
 
@@ -125,6 +159,11 @@ func (t *transaction) deliver(b *batch) error {
 // outcome open.
 func (t *transaction) commit() error {
 	c, client := t.session.consumer, t.session.client
+	for t.delivered < len(t.batches) {
+		if err := t.deliver(); err != nil {
+			return err
+		}
+	}
 	if err := client.Flush(t.ctx); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
@@ -139,8 +178,8 @@ func (t *transaction) commit() error {
 		return *err
 	}
 	start := time.Now()
-	if len(t.batches) > 1 {
-		if err := t.commitOffsets(); err != nil {
+	if t.moved {
+		if err := t.writePositions(); err != nil {
 			return err
 		}
 	}
@@ -153,7 +192,6 @@ func (t *transaction) commit() error {
 	c.tracker.Committable() // with these
 	c.tracker.Committed(t.at)
 	c.committing.Unlock()
-	t.cancel()
 	c.metrics.committed(time.Since(start))
 	c.metrics.transactions["committed"].Inc()
 	for _, b := range t.batches {
@@ -170,7 +208,6 @@ func (t *transaction) abort(loop context.Context) {
 	s, c := t.session, t.session.consumer
 	s.abandon()
 	c.committing.Unlock()
-	t.cancel()
 	c.metrics.transactions["aborted"].Inc()
 	for _, b := range t.batches {
 		c.window.leave(b)

@@ -3,10 +3,8 @@ package stream
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -114,65 +112,41 @@ func (t *transactional) forget(rs []*kgo.Record) {
 	}
 }
 
-// commitOffsets writes the positions after the batches into the transaction. It waits
-// until the brokers have written the markers of the last transaction.
-func (t *transaction) commitOffsets() error {
+// writePositions writes the positions after the batches into the transaction. It fails
+// with kerr.ConcurrentTransactions while the brokers still write the markers of the last.
+func (t *transaction) writePositions() error {
 	c, client := t.session.consumer, t.session.client
 	id, epoch, err := client.ProducerID(t.ctx)
 	if err != nil {
 		return fmt.Errorf("producer id: %w", err)
 	}
-	if c.transactional.explicit {
-		add := kmsg.NewPtrAddOffsetsToTxnRequest()
-		add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = c.transactional.id, id, epoch, c.cfg.Kafka.Group
-		err := afterMarkers(t.ctx, func() error {
-			resp, err := add.RequestWith(t.ctx, client)
-			if err != nil {
-				return err
-			}
-			return kerr.ErrorForCode(resp.ErrorCode)
-		})
+	if c.transactional.explicit && !t.open {
+		req := kmsg.NewPtrAddOffsetsToTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = c.transactional.id, id, epoch, c.cfg.Kafka.Group
+		resp, err := req.RequestWith(t.ctx, client)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
 		if err != nil {
-			return fmt.Errorf("offsets into the transaction: %w", err)
+			return fmt.Errorf("positions into the transaction: %w", err)
 		}
 	}
 	req := c.txnOffsetCommit(t.at)
 	req.ProducerID, req.ProducerEpoch = id, epoch
 	req.MemberID, req.Generation = client.GroupMetadata()
-	err = afterMarkers(t.ctx, func() error {
-		resp, err := req.RequestWith(t.ctx, client)
-		if err != nil {
-			return err
-		}
-		for _, topic := range resp.Topics {
-			for _, p := range topic.Partitions {
-				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					return fmt.Errorf("%s-%d: %w", topic.Topic, p.Partition, err)
-				}
+	resp, err := req.RequestWith(t.ctx, client)
+	if err != nil {
+		return fmt.Errorf("positions: %w", err)
+	}
+	for _, topic := range resp.Topics {
+		for _, p := range topic.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("position of %s-%d: %w", topic.Topic, p.Partition, err)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("offsets: %w", err)
 	}
+	t.moved = false
 	return nil
-}
-
-// afterMarkers repeats a request that begins a transaction while the brokers still write
-// the markers of the last one.
-func afterMarkers(ctx context.Context, request func() error) error {
-	for wait := time.Millisecond; ; wait = min(wait*5/4, 100*time.Millisecond) {
-		err := request()
-		if !errors.Is(err, kerr.ConcurrentTransactions) {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}
 }
 
 func (c *Consumer) txnOffsetCommit(at map[checkpoint.Partition]checkpoint.Position) *kmsg.TxnOffsetCommitRequest {
