@@ -48,6 +48,7 @@ func (c *Consumer) commit(ctx context.Context) error {
 	for p := range failed {
 		delete(at, p)
 	}
+	failpoint("end")
 	c.tracker.Committed(at)
 	c.metrics.committed(time.Since(start))
 	var errs []error

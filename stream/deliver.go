@@ -50,6 +50,7 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 	for i := range b.out {
 		client.Produce(ctx, &b.out[i], b.ack)
 	}
+	failpoint("produce")
 }
 
 func (c *Consumer) deadLetter(b *batch, i, keep int) kgo.Record {
@@ -66,6 +67,7 @@ func (c *Consumer) acknowledged(b *batch, r *kgo.Record, err error) {
 		return // produced again, as a dead letter
 	}
 	if b.unacked.Add(-1) == 0 {
+		failpoint("flush")
 		c.metrics.stage("produce", time.Since(b.delivered))
 		c.part(b)
 	}
@@ -150,6 +152,7 @@ func (c *Consumer) writeCache() {
 	for b := range c.toCache {
 		start := time.Now()
 		c.cacheBatch(b)
+		failpoint("cache")
 		c.metrics.stage("cache", time.Since(start))
 		c.part(b)
 	}

@@ -41,6 +41,7 @@ func (c *Consumer) poll(ctx context.Context) *batch {
 	b.polled = time.Now()
 	b.reset(len(b.records), c.live.Load(), c.cache != nil)
 	c.window.enter(b)
+	failpoint("poll")
 	return b
 }
 

@@ -163,6 +163,7 @@ func predictSafely(m predictor.Model, in, out []float64) (err error) {
 			err = fmt.Errorf("the model panicked: %v", p)
 		}
 	}()
+	failpoint("model")
 	return m.Predict(in, out)
 }
 

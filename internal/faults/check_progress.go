@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -10,36 +11,56 @@ func (c Commit) partition() partition { return partition{c.Topic, c.Partition, c
 // commits is K.
 func (k *checker) commits() {
 	last := make(map[partition]Commit)
-	walks := make(map[partition]*walk)
+	left := maps.Clone(k.partitions) // what no commit has passed
+	held := newHolding(k)
 	for _, c := range k.Commits {
+		held.until(c.At)
 		p := c.partition()
 		if before, ok := last[p]; ok && c.Next < before.Next {
 			k.violated(K, "the commit of %v fell from %d (%s) to %d (%s)", p, before.Next, clock(before.At), c.Next, clock(c.At))
 		}
 		last[p] = c
-		if walks[p] == nil {
-			walks[p] = &walk{left: k.partitions[p]}
+		// Each event is looked at when it is first passed: later commits only leave it more time.
+		for ; len(left[p]) > 0 && left[p][0].Offset < c.Next; left[p] = left[p][1:] {
+			o := left[p][0]
+			if !o.due() {
+				continue
+			}
+			if at := o.appended(); at.IsZero() || at.After(c.At) {
+				k.violated(K, "%v was committed (%d, %s) before it was delivered (%s)", o.Source, c.Next, clock(c.At), clock(at))
+			}
+			held.require(o)
 		}
-		if o := walks[p].ahead(c); o != nil {
-			k.violated(K, "%v was committed (%d, %s) before it was delivered (%s)", o.Source, c.Next, clock(c.At), clock(o.appended()))
-		}
+	}
+	held.until(time.Time{})
+}
+
+// A holding sets the cache against the commits: what was committed is in it.
+type holding struct {
+	*checker
+	left     []CacheSample
+	required map[string]*outcome // by entity, the newest committed
+}
+
+func newHolding(k *checker) *holding {
+	return &holding{checker: k, left: k.Cache, required: make(map[string]*outcome)}
+}
+
+func (h *holding) require(o *outcome) {
+	if r := h.required[o.Entity]; o.Entity != "" && len(o.predictions) > 0 && (r == nil || version(r.Source) < version(o.Source)) {
+		h.required[o.Entity] = o
 	}
 }
 
-// A walk goes along a partition's outcomes as its commits rise.
-type walk struct{ left []*outcome }
-
-// ahead returns an outcome that c passes and that was not delivered by then, or nil.
-// Each is looked at when it is first passed: later commits only leave it more time.
-func (w *walk) ahead(c Commit) (undelivered *outcome) {
-	for len(w.left) > 0 && w.left[0].Offset < c.Next {
-		o := w.left[0]
-		w.left = w.left[1:]
-		if at := o.appended(); o.due() && (at.IsZero() || at.After(c.At)) {
-			undelivered = o
+// until looks at the samples up to a time; zero: all.
+func (h *holding) until(at time.Time) {
+	for ; len(h.left) > 0 && (at.IsZero() || !h.left[0].At.After(at)); h.left = h.left[1:] {
+		s := h.left[0]
+		if r := h.required[s.Entity]; r != nil && s.Server == h.Cache[0].Server && s.Version < version(r.Source) {
+			h.violated(K, "%v was committed before %s was cached: %q at %s", r.Source, s.Entity, s.Version, clock(s.At))
+			delete(h.required, s.Entity) // said once
 		}
 	}
-	return undelivered
 }
 
 // progress is P: of each partition that had an event to be delivered when a fault ended,

@@ -101,6 +101,7 @@ func TestEachBreachIsFound(t *testing.T) {
 		}},
 
 		{"a version that falls", []Invariant{C}, false, func(h *History) {
+			h.Commits = nil // K wants what was committed
 			h.Cache = append(h.Cache, CacheSample{at(11), "redis", "u0", version(source(0, 6))})
 		}},
 		{"a version that falls with Redis' memory", nil, false, func(h *History) {
@@ -124,6 +125,13 @@ func TestEachBreachIsFound(t *testing.T) {
 			h.Commits = append(h.Commits, Commit{At: at(10), Topic: "in", Partition: 0, Incarnation: "new", Next: 0})
 		}},
 		{"a commit before delivery", []Invariant{K}, false, func(h *History) { h.Commits[14].Next = 8 }},
+		{"a commit before the cache", []Invariant{K}, false, func(h *History) {
+			i := slices.IndexFunc(h.Cache, func(s CacheSample) bool { return s.Version == version(source(0, 6)) })
+			h.Cache[i].Version = version(source(0, 4))
+			h.Cache[i].At = at(7)
+			h.Commits[14].At = at(6.9)
+			slices.SortFunc(h.Cache, func(a, b CacheSample) int { return a.At.Compare(b.At) })
+		}},
 		{"a commit before its dead letter", []Invariant{K}, false, func(h *History) { h.Commits[6].Next = 4 }},
 
 		{"no progress after the fault", []Invariant{P}, false, func(h *History) { late(h, at(17)) }},

@@ -105,16 +105,17 @@ type Cached struct {
 	Score   string
 }
 
-// A CacheSample is one look at a key. Server tells the lives of Redis apart: one that
-// lost its memory starts anew.
+// A CacheSample is one look at a key; no version: there is no such key. Server tells the
+// lives of Redis apart: one that lost its memory starts anew, and only of the first life
+// is it asked that it holds what was committed.
 type CacheSample struct {
-	At      time.Time
+	At      time.Time // when it was asked
 	Server  string
 	Entity  string
 	Version string
 }
 
-// A Commit is one look at where the group stands. Incarnation tells those of a topic
+// A Commit is one look at where the group stands. At is when the answer was there. Incarnation tells those of a topic
 // apart; "" when nobody recreates it.
 type Commit struct {
 	At          time.Time
