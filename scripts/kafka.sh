@@ -8,6 +8,7 @@
 #                                 SCRY_TEST_KAFKA, and ends it
 #
 # KAFKA_OPTS are the JVM's options. Controllers listen on PORT+1000, ...
+# DIR/extra-I.properties, where there is one, is added to the config of broker I.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -66,6 +67,7 @@ share.coordinator.state.topic.replication.factor=$replicas
 share.coordinator.state.topic.min.isr=$in_sync
 group.initial.rebalance.delay.ms=0
 PROPERTIES
+    [ ! -f "$dir/extra-$i.properties" ] || cat "$dir/extra-$i.properties" >>"$dir/broker-$i.properties" # the last of a key counts
   done
 }
 

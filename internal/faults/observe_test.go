@@ -1,0 +1,257 @@
+//go:build faults
+
+package faults
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/checkpoint"
+)
+
+// Observers see what a pipeline's readers see, by connections nobody breaks.
+type observers struct {
+	p      *pipeline
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	output  []Prediction
+	dead    []DeadLetter
+	next    map[string]map[int32]int64 // of the reader, by topic and partition
+	cached  []CacheSample
+	commits []Commit
+	group   map[int32]Commit // the last of each partition
+}
+
+func observe(p *pipeline) *observers {
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &observers{p: p, cancel: cancel, group: make(map[int32]Commit), next: map[string]map[int32]int64{p.out: {}, p.dlq: {}}}
+	p.t.Cleanup(o.stop)
+	reader, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.direct()...), kgo.ConsumeTopics(p.out, p.dlq),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	sampler, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.direct()...))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(reader.Close)
+	p.t.Cleanup(sampler.Close)
+	o.done.Go(func() { o.read(ctx, reader) })
+	o.done.Go(func() { every(ctx, 100*time.Millisecond, func() { o.sampleCommits(ctx, kadm.NewClient(sampler)) }) })
+	o.done.Go(func() { every(ctx, 100*time.Millisecond, func() { o.sampleCache(ctx) }) })
+	return o
+}
+
+func (o *observers) stop() {
+	o.cancel()
+	o.done.Wait()
+}
+
+func every(ctx context.Context, d time.Duration, f func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f()
+		}
+	}
+}
+
+func (o *observers) read(ctx context.Context, client *kgo.Client) {
+	for ctx.Err() == nil {
+		fs := client.PollFetches(ctx)
+		now := time.Now()
+		o.mu.Lock()
+		fs.EachRecord(func(r *kgo.Record) {
+			o.next[r.Topic][r.Partition] = r.Offset + 1
+			switch {
+			case r.Attrs.IsControl():
+			case r.Topic == o.p.out:
+				o.output = append(o.output, prediction(o.p.t, r, now))
+			default:
+				o.dead = append(o.dead, deadLetter(r, now))
+			}
+		})
+		o.mu.Unlock()
+	}
+}
+
+// A stored is what the output's values and the cached ones say alike.
+type stored struct {
+	Version   string `json:"v"`
+	ID        string
+	Score     json.RawMessage
+	EventTime time.Time `json:"event_time"`
+	ScoredAt  time.Time `json:"scored_at"`
+}
+
+func prediction(t testing.TB, r *kgo.Record, now time.Time) Prediction {
+	var v stored
+	if err := json.Unmarshal(r.Value, &v); err != nil {
+		t.Errorf("output %d: %v: %s", r.Offset, err, r.Value)
+	}
+	s := parseID(v.ID)
+	s.Time = v.EventTime.UnixMilli()
+	return Prediction{Source: s, Entity: string(r.Key), Score: string(v.Score), OutPartition: r.Partition, ScoredAt: v.ScoredAt, Appended: r.Timestamp, Seen: now}
+}
+
+func deadLetter(r *kgo.Record, now time.Time) DeadLetter {
+	d := DeadLetter{Appended: r.Timestamp, Seen: now}
+	var at int64
+	for _, h := range r.Headers {
+		switch h.Key {
+		case "scry-position":
+			at, d.Source = d.Time, parseID(string(h.Value))
+			d.Time = at
+		case "kafka_dlt-original-timestamp":
+			d.Time = int64(binary.BigEndian.Uint64(h.Value))
+		}
+	}
+	return d
+}
+
+// parseID takes topic-partition-offset apart.
+func parseID(id string) (s Source) {
+	parts := strings.Split(id, "-")
+	if len(parts) < 3 {
+		return Source{Topic: id}
+	}
+	n := len(parts)
+	partition, _ := strconv.ParseInt(parts[n-2], 10, 32)
+	s.Offset, _ = strconv.ParseInt(parts[n-1], 10, 64)
+	s.Partition, s.Topic = int32(partition), strings.Join(parts[:n-2], "-")
+	return s
+}
+
+func (o *observers) sampleCommits(ctx context.Context, adm *kadm.Client) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	offsets, err := adm.FetchOffsets(ctx, o.p.group)
+	if err != nil { // brokers are down, or nobody has joined yet
+		return
+	}
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	offsets.Each(func(r kadm.OffsetResponse) {
+		if r.Err != nil || r.Topic != o.p.in {
+			return
+		}
+		m, _ := checkpoint.Decode(r.Metadata)
+		c := Commit{At: now, Topic: r.Topic, Partition: r.Partition, Incarnation: hex.EncodeToString(m.TopicID[:]), Next: r.At}
+		if last, ok := o.group[c.Partition]; !ok || last.Next != c.Next || last.Incarnation != c.Incarnation {
+			o.commits = append(o.commits, c)
+		}
+		o.group[c.Partition] = c
+	})
+}
+
+func (o *observers) sampleCache(ctx context.Context) {
+	s := o.p.cache.on.Load()
+	keys := make([]string, users)
+	for i := range keys {
+		keys[i] = cacheKey(fmt.Sprint("u", i))
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	at := time.Now()
+	pipe := s.client.Pipeline()
+	info, values := pipe.Info(ctx, "server"), pipe.MGet(ctx, keys...)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return
+	}
+	_, id, _ := strings.Cut(info.Val(), "run_id:")
+	id, _, _ = strings.Cut(id, "\r")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, v := range values.Val() {
+		text, _ := v.(string)
+		var c stored
+		_ = json.Unmarshal([]byte(text), &c) // no such key: no version
+		o.cached = append(o.cached, CacheSample{At: at, Server: id, Entity: fmt.Sprint("u", i), Version: c.Version})
+	}
+}
+
+func cacheKey(entity string) string { return "pred:osi-xgb:" + entity }
+
+// atRest is everything Redis holds.
+func (p *pipeline) atRest() map[string]Cached {
+	p.t.Helper()
+	ctx := context.Background()
+	client := p.cache.on.Load().client
+	all := make(map[string]Cached)
+	keys, err := client.Keys(ctx, cacheKey("*")).Result()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, key := range keys {
+		text, err := client.Get(ctx, key).Bytes()
+		var v stored
+		if err == nil {
+			err = json.Unmarshal(text, &v)
+		}
+		if err != nil {
+			p.t.Fatalf("key %s: %v", key, err)
+		}
+		all[strings.TrimPrefix(key, cacheKey(""))] = Cached{v.Version, v.ID, string(v.Score)}
+	}
+	return all
+}
+
+// committed reports whether the group has passed every event that must be read.
+func (o *observers) committed() bool {
+	ends := o.p.load.ends()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for partition, end := range ends {
+		c := o.group[partition]
+		if c.Next < end || c.Incarnation != o.p.load.incarnation {
+			return false
+		}
+	}
+	return true
+}
+
+// through reports whether the reader has seen the output and the dead letters to their end.
+func (o *observers) through(adm *kadm.Client) bool {
+	ends, err := adm.ListEndOffsets(context.Background(), o.p.out, o.p.dlq)
+	if err != nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	through := true
+	ends.Each(func(e kadm.ListedOffset) {
+		through = through && e.Err == nil && o.next[e.Topic][e.Partition] >= e.Offset
+	})
+	return through
+}
+
+// busy are the partitions of the input that have predictions.
+func (o *observers) busy() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	seen := make(map[int32]bool)
+	for _, p := range o.output {
+		seen[p.Partition] = true
+	}
+	return len(seen)
+}
