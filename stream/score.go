@@ -28,6 +28,7 @@ type scorer struct {
 	caching bool
 	entity  bool      // the entity is in the event, not the record's key
 	good    []float64 // a row the current model has scored; nil: none yet
+	clock   func() time.Duration
 }
 
 // A worker is the memory one goroutine scores with.
@@ -44,8 +45,14 @@ func newScorer(c Config) *scorer {
 		ttl:     c.Cache.TTL,
 		caching: c.Cache.URL != "",
 		entity:  c.Input.Entity != "",
+		clock:   sinceStart,
 	}
 }
+
+var processStart = time.Now()
+
+// sinceStart is the clock that stages are timed by.
+func sinceStart() time.Duration { return time.Since(processStart) }
 
 // errModel is a model that fails whatever row it is given.
 var errModel = errors.New("the model fails on every row")
@@ -87,17 +94,17 @@ func (s *scorer) chunk(b *batch, c int, w *worker, scoredAt []byte) {
 	to := min(from+chunkRows, len(b.records))
 	ch := &b.chunks[c]
 
-	start := time.Now()
+	start := s.clock()
 	for i := from; i < to; i++ {
 		s.extract(b, ch, i, w.rows[(i-from)*cols:][:cols:cols])
 	}
-	extracted := time.Now()
+	extracted := s.clock()
 	s.predict(b, from, to, w)
-	predicted := time.Now()
+	predicted := s.clock()
 	s.encode(b, ch, from, to, w, scoredAt)
-	ch.stats.extract = extracted.Sub(start)
-	ch.stats.predict = predicted.Sub(extracted)
-	ch.stats.encode = time.Since(predicted)
+	ch.stats.extract = extracted - start
+	ch.stats.predict = predicted - extracted
+	ch.stats.encode = s.clock() - predicted
 }
 
 // extract fills one row of the matrix and what is known of the event besides.

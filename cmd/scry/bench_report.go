@@ -19,6 +19,8 @@ type benchReport struct {
 	CatchUp    *benchPart `json:"catch_up,omitempty"`
 	Steady     *benchPart `json:"steady,omitempty"`
 	PeakBytes  int64      `json:"peak_memory_bytes"` // of the process
+
+	Scoring *benchScoring `json:"scoring"`
 }
 
 // A benchPart is one part of a bench. What cannot be said is 0: the commit time when none
@@ -30,9 +32,11 @@ type benchPart struct {
 	DeadLetters uint64  `json:"dead_letters"`
 	Seconds     float64 `json:"seconds"`
 	Rate        float64 `json:"events_per_second"`
-	CPU         float64 `json:"cpu_us_per_event"` // of the whole process
-	CoresUsed   float64 `json:"cores_used"`       // by the whole process
+	CPU         float64 `json:"cpu_us_per_event"`      // of the whole process
+	Rest        float64 `json:"rest_cpu_us_per_event"` // CPU without benchScoring's
+	CoresUsed   float64 `json:"cores_used"`            // by the whole process
 
+	// By the clock, the first three added up over cores.
 	Batches uint64  `json:"batches"`
 	Extract float64 `json:"extract_ns_per_event"`
 	Predict float64 `json:"predict_ns_per_event"`
@@ -159,7 +163,6 @@ func (r *benchReport) print(t terminal) {
 	if p := r.CatchUp; p != nil {
 		fmt.Fprintf(t, "\nCatching up with %s events\n\n", count(p.Produced))
 		row("events/s", count(int64(p.Rate+.5)), "")
-		row("CPU an event", fmt.Sprintf("%.2f us", p.CPU), r.process())
 		row("cores used", fmt.Sprintf("%.2f", p.CoresUsed), r.process())
 		p.stages(row)
 	}
@@ -175,6 +178,7 @@ func (r *benchReport) print(t terminal) {
 		row("cores used", fmt.Sprintf("%.2f", p.CoresUsed), r.process("the producer"))
 		p.stages(row)
 	}
+	r.printScoring(t, row)
 	fmt.Fprintln(t)
 	row("peak memory", size(int(r.PeakBytes)), r.process("the producer"))
 }
@@ -182,7 +186,7 @@ func (r *benchReport) print(t terminal) {
 // stages writes where the time goes.
 func (p *benchPart) stages(row func(what, value, note string)) {
 	row("batch", fmt.Sprintf("%.0f", over(float64(p.Produced), float64(p.Batches))), "events on average")
-	row("extract", nanoseconds(p.Extract), "an event")
+	row("extract", nanoseconds(p.Extract), "an event, by the clock")
 	row("predict", nanoseconds(p.Predict), "")
 	row("encode", nanoseconds(p.Encode), "")
 	row("produce", fmt.Sprintf("%.2f ms", p.Produce), "a batch, until acknowledged")

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,16 @@ func TestBenchReport(t *testing.T) {
 		}
 		if p.Rate <= 0 || p.CPU <= 0 || p.CoresUsed <= 0 {
 			t.Errorf("%s: %+v", c.what, p)
+		}
+	}
+	// What scoring takes by itself, and the rest, are all of it.
+	s := r.Scoring
+	if s == nil || s.Events != 20_500 || s.Extract <= 0 || s.Predict <= 0 || s.Encode <= 0 || (s.Clock == "thread_cpu") != (runtime.GOOS == "linux") {
+		t.Fatalf("scoring %+v", s)
+	}
+	for _, p := range []*benchPart{r.CatchUp, r.Steady} {
+		if sum := p.Rest + s.Extract + s.Predict + s.Encode; s.Clock == "thread_cpu" && math.Abs(sum-p.CPU) > 1e-6*p.CPU {
+			t.Errorf("stages and rest are %v us, the process took %v", sum, p.CPU)
 		}
 	}
 	l := r.Steady.Latency
@@ -102,7 +114,7 @@ model: {uri: ../../examples/buyer-intent/bundle}
 		t.Fatalf("exit code %d: %s\n%s", code, errs, out)
 	}
 	for _, want := range []string{"Catching up with 4,000 events", "At 1,000 events/s for", "  dead letters         1,000   ", "  dead letters            50   ",
-		"scry alone", "scry and the producer", "Redis " + server.URL(), "  cache  ", "  latency p50 "} {
+		"CPU time of an event", "of the process: scry alone", "scry and the producer", "Redis " + server.URL(), "  cache  ", "  latency p50 "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
