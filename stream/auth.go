@@ -46,6 +46,15 @@ func (k KafkaConfig) clientOpts(dial func(ctx context.Context, network, address 
 	return opts, nil
 }
 
+// Client makes a client of the cluster, with opts besides. It connects at its first request.
+func (k KafkaConfig) Client(opts ...kgo.Opt) (*kgo.Client, error) {
+	reach, err := k.clientOpts(nil)
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient(append(reach, opts...)...)
+}
+
 // login is the mechanism configured; nil: none.
 func (c SASLConfig) login() sasl.Mechanism {
 	switch c.Mechanism {

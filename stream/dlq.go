@@ -167,11 +167,7 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 
 // redriveOffsets returns how far redrives have come, by partition.
 func redriveOffsets(ctx context.Context, cfg Config) (map[int32]int64, error) {
-	opts, err := cfg.Kafka.clientOpts(nil)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.ClientID("scry"))...)
+	client, err := cfg.Kafka.Client(kgo.ClientID("scry"))
 	if err != nil {
 		return nil, err
 	}

@@ -73,13 +73,9 @@ const newestOf = 20
 func Newest(ctx context.Context, cfg Config) (*kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	opts, err := cfg.Kafka.clientOpts(nil)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.ClientID("scry-validate"), kgo.RequestRetries(2),
+	client, err := cfg.Kafka.Client(kgo.ClientID("scry-validate"), kgo.RequestRetries(2),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes))...)
+		kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes))
 	if err != nil {
 		return nil, err
 	}

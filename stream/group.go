@@ -24,11 +24,7 @@ type Group struct {
 
 // OpenGroup makes a Group of the configured one. It connects at the first question.
 func OpenGroup(cfg Config) (*Group, error) {
-	opts, err := cfg.Kafka.clientOpts(nil)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.MetadataMinAge(100*time.Millisecond))...)
+	client, err := cfg.Kafka.Client(kgo.MetadataMinAge(100 * time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
@@ -67,15 +63,15 @@ func (p PartitionStanding) Lag() int64 { return p.End - max(p.Next, p.Start) }
 func (g *Group) Standing(ctx context.Context) (Standing, error) {
 	look, err := lookUp(ctx, g.adm, g.name, g.topics)
 	if err != nil {
-		return Standing{}, g.kafka.explained(err)
+		return Standing{}, g.kafka.Explained(err)
 	}
 	s := Standing{Group: g.name, At: time.Now().UTC().Truncate(time.Millisecond)}
 	if s.State, s.Members, err = describeGroup(ctx, g.adm, g.name); err != nil {
-		return Standing{}, g.kafka.explained(err)
+		return Standing{}, g.kafka.Explained(err)
 	}
 	meta, err := g.adm.BrokerMetadata(ctx)
 	if err != nil {
-		return Standing{}, g.kafka.explained(err)
+		return Standing{}, g.kafka.Explained(err)
 	}
 	s.Cluster = meta.Cluster
 	for _, o := range look.ends.Offsets().Sorted() {
@@ -139,7 +135,7 @@ type Move struct {
 func (g *Group) OffsetAt(ctx context.Context, p PartitionStanding, at time.Time) (int64, error) {
 	n, err := offsetAt(ctx, g.adm, p.Topic, p.Partition, at.UnixMilli(), p.End)
 	if err != nil {
-		return 0, g.kafka.explained(err)
+		return 0, g.kafka.Explained(err)
 	}
 	return n, nil
 }
@@ -149,19 +145,19 @@ func (g *Group) OffsetAt(ctx context.Context, p PartitionStanding, at time.Time)
 func (g *Group) Commit(ctx context.Context, moves []Move) error {
 	state, members, err := describeGroup(ctx, g.adm, g.name)
 	if err != nil {
-		return g.kafka.explained(err)
+		return g.kafka.Explained(err)
 	}
 	if members > 0 {
 		return fmt.Errorf("%w: %s is %s with %d members; stop them first", ErrRunning, g.name, state, members)
 	}
 	look, err := lookUp(ctx, g.adm, g.name, g.topics)
 	if err != nil {
-		return g.kafka.explained(err)
+		return g.kafka.Explained(err)
 	}
 	offsets := kadm.Offsets{}
 	for _, m := range moves {
 		offsets.Add(kadm.Offset{Topic: m.Topic, Partition: m.Partition, At: m.To, LeaderEpoch: -1,
 			Metadata: checkpoint.Encode(checkpoint.Metadata{TopicID: look.ids[m.Topic], Born: look.born})})
 	}
-	return g.kafka.explained(g.adm.CommitAllOffsets(ctx, g.name, offsets))
+	return g.kafka.Explained(g.adm.CommitAllOffsets(ctx, g.name, offsets))
 }

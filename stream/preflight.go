@@ -63,12 +63,7 @@ func (k *kafkaPreflight) add(level Level, what, mend, format string, args ...any
 func (k *kafkaPreflight) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	opts, err := k.cfg.Kafka.clientOpts(nil)
-	if err != nil {
-		k.add(Fail, "kafka", "", "%v", err)
-		return
-	}
-	client, err := kgo.NewClient(append(opts, kgo.ClientID("scry-validate"), kgo.RequestRetries(2))...)
+	client, err := k.cfg.Kafka.Client(kgo.ClientID("scry-validate"), kgo.RequestRetries(2))
 	if err != nil {
 		k.add(Fail, "kafka", "", "%v", err)
 		return

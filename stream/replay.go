@@ -30,12 +30,8 @@ const quiet = 5 * time.Second
 // openReplay starts at since (zero: the start of the log), and where from has a later
 // offset for a partition, there.
 func openReplay(ctx context.Context, k KafkaConfig, topic string, since time.Time, from map[int32]int64) (*replay, error) {
-	opts, err := k.clientOpts(nil)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.ClientID("scry"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes))...)
+	client, err := k.Client(kgo.ClientID("scry"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +39,7 @@ func openReplay(ctx context.Context, k KafkaConfig, topic string, since time.Tim
 	starts, ends, err := bounds(ctx, client, topic, since)
 	if err != nil {
 		client.Close()
-		return nil, k.explained(fmt.Errorf("topic %s: %w", topic, err))
+		return nil, k.Explained(fmt.Errorf("topic %s: %w", topic, err))
 	}
 	at := map[int32]kgo.Offset{}
 	for id, end := range ends {
@@ -59,8 +55,8 @@ func openReplay(ctx context.Context, k KafkaConfig, topic string, since time.Tim
 	return r, nil
 }
 
-// explained gives a connection's error its mend.
-func (k KafkaConfig) explained(err error) error {
+// Explained gives a connection's error its mend.
+func (k KafkaConfig) Explained(err error) error {
 	err, _ = k.explain(err)
 	return err
 }

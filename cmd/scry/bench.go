@@ -32,13 +32,14 @@ func benchCommand() *cobra.Command {
 already, which is as fast as it goes, and then at a steady --rate, which shows the time from
 an event's append to its prediction being durable in topic and cache.
 
-Model and events are those of scry demo, or your own: with -c the model, the mapping and the
-delivery of scry.yaml, with --file its events, one a line, over and over. The
-brokers and the Redis of scry.yaml are left alone.
+Model and events are those of scry demo, or your own: with -c and --file the model, the
+mapping and the delivery of scry.yaml, and the file's events, one a line, over and over.
+The brokers and the Redis of scry.yaml are left alone.
 
 Kafka and Redis run inside the process unless --brokers and --redis name real ones. Inside,
-they share its cores and its CPU time. Named, they take plain connections; topics, group and keys begin with scry-bench-
-or pred:scry-bench-, and are deleted at the end. With --brokers alone there is no cache.
+they share its cores and its CPU time. Named brokers are reached by a plain connection, or
+as kafka.tls and kafka.sasl of -c say; topics, group and keys begin with scry-bench- or
+pred:scry-bench-, and are deleted at the end. With --brokers alone there is no cache.
 
 The stages of both parts are timed by the clock, so whatever else runs on the cores adds to
 them. How the CPU time of an event divides is measured afterwards, on Linux: up to 50,000 more
@@ -50,6 +51,7 @@ Percentiles are at most 9 % and a millisecond too high. Ctrl-C ends early and ti
   scry bench --events 2000000 --duration 0
   scry bench --rate 20000 --duration 1m --json
   scry bench --brokers localhost:9092 --redis redis://localhost:6379/0 --partitions 8
+  scry bench --brokers kafka:9093 -c scry.yaml
   scry bench -c scry.yaml --file events.jsonl`,
 		Args:              exactArgs(0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -76,10 +78,12 @@ Percentiles are at most 9 % and a millisecond too high. Ctrl-C ends early and ti
 
 func (f pipelineFlags) validate() error {
 	switch {
-	case (f.path == "") != (f.file == ""):
-		return errors.New("-c and --file go together: the model and mapping of the one, the events of the other")
-	case f.file == "" && len(f.sets) > 0:
-		return errors.New("--set changes the configuration of -c: give it, and --file")
+	case f.path == "" && f.file != "":
+		return errors.New("--file holds events for the model and mapping of -c: give it")
+	case f.path == "" && len(f.sets) > 0:
+		return errors.New("--set changes the configuration of -c: give it")
+	case f.path != "" && f.file == "" && len(f.brokers) == 0:
+		return errors.New("of -c come model and mapping for the events of --file, and how to log in at --brokers: give one of them")
 	case f.events < 0 || f.events > 1e9:
 		return fmt.Errorf("--events %d: give a number up to 1000000000", f.events)
 	case f.duration < 0:
@@ -113,7 +117,7 @@ func benchPipeline(ctx context.Context, f pipelineFlags, stdout, stderr io.Write
 	if err != nil {
 		return err
 	}
-	t, err := newTraffic(w.config.Kafka.Brokers, w.config.Input.Topics[0], f.rate, w.events)
+	t, err := newTraffic(w.config.Kafka, w.config.Input.Topics[0], f.rate, w.events)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"scry/internal/config"
 	"scry/internal/embedded"
+	"scry/stream"
 )
 
 // tidyTimeout is how long a server has to delete what a bench made on it.
@@ -37,7 +38,7 @@ func startBenchServers(ctx context.Context, f pipelineFlags, c *Config) (stop fu
 		}
 		stops = append(stops, func() error { return deleteTopics(*c) })
 	} else {
-		c.Kafka.Protocol = "classic"
+		c.Kafka.Protocol, c.Kafka.TLS, c.Kafka.SASL = "classic", stream.TLSConfig{}, stream.SASLConfig{}
 		kafka, err := embedded.StartKafka("127.0.0.1:0",
 			embedded.Topic{Name: c.Input.Topics[0], Partitions: f.partitions, Group: c.Kafka.Group},
 			embedded.Topic{Name: c.Output.Topic, Partitions: f.partitions},
@@ -66,7 +67,7 @@ func startBenchServers(ctx context.Context, f pipelineFlags, c *Config) (stop fu
 func deleteTopics(c Config) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...), kgo.RequestRetries(3))
+	client, err := c.Kafka.Client(kgo.RequestRetries(3))
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,9 +19,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"scry/internal/embedded"
+	"scry/stream"
 )
 
 func runBench(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -122,7 +128,7 @@ model: {uri: ../../examples/buyer-intent/bundle}
 	if strings.Contains(out, "\x1b") {
 		t.Error("escapes outside a terminal")
 	}
-	leavesNothing(t, kafka.Brokers()[0])
+	leavesNothing(t, admin(t, kafka.Brokers()[0]))
 	options, err := redis.ParseURL(server.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -134,9 +140,48 @@ model: {uri: ../../examples/buyer-intent/bundle}
 	}
 }
 
-func leavesNothing(t *testing.T, broker string) {
+// How to reach brokers that want TLS and a login stands in scry.yaml; its own are left alone.
+func TestBenchLogsIn(t *testing.T) {
+	server := httptest.NewTLSServer(nil) // for its certificate
+	defer server.Close()
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: server.TLS.Certificates}),
+		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "me", "hunter2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	dir := t.TempDir()
+	ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "scry.yaml")
+	config := fmt.Sprintf(`name: mine
+kafka: {brokers: ["127.0.0.1:1"], tls: {enabled: true, ca: %q}, sasl: {mechanism: SCRAM-SHA-256, user: me, password: hunter2}}
+input: {topics: [mine.events]}
+output: {topic: mine.predictions}
+model: {uri: absent}
+`, ca)
+	for path, text := range map[string][]byte{file: []byte(config),
+		ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"-c", file, "--events", "500", "--duration", "0", "--brokers", kafka.ListenAddrs()[0]}
+	if code, out, errs := runBench(t, args...); code != 0 || errs != "" || !strings.Contains(out, "Catching up with 500 events") {
+		t.Fatalf("exit code %d: %s\n%s", code, errs, out)
+	}
+	client, err := stream.KafkaConfig{Brokers: kafka.ListenAddrs(), TLS: stream.TLSConfig{Enabled: true, CA: ca},
+		SASL: stream.SASLConfig{Mechanism: "SCRAM-SHA-256", User: "me", Password: "hunter2"}}.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	leavesNothing(t, kadm.NewClient(client))
+	if code, _, errs := runBench(t, append(args, "--set", "kafka.sasl.password=wrong")...); code != exitFailed || !strings.Contains(errs, "kafka.sasl") {
+		t.Errorf("a wrong password: exit code %d: %s", code, errs)
+	}
+}
+
+func leavesNothing(t *testing.T, admin *kadm.Client) {
 	t.Helper()
-	admin := admin(t, broker)
 	if topics, err := admin.ListTopics(t.Context()); err != nil || len(topics) != 0 {
 		t.Errorf("topics left: %v, %v", topics.Names(), err)
 	}
@@ -190,7 +235,7 @@ func TestBenchInterrupted(t *testing.T) {
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "stopped before the end") || out.Len() > 0 {
 		t.Errorf("%v; printed %q", err, &out)
 	}
-	leavesNothing(t, kafka.Brokers()[0])
+	leavesNothing(t, admin)
 }
 
 func TestBenchNamesTheMend(t *testing.T) {
@@ -209,8 +254,8 @@ func TestBenchNamesTheMend(t *testing.T) {
 		{[]string{"--rate", "NaN"}, exitUsage, "--rate"},
 		{[]string{"--duration", "-1s"}, exitUsage, "--duration"},
 		{[]string{"--partitions", "0"}, exitUsage, "--partitions"},
-		{[]string{"--file", "x"}, exitUsage, "go together"},
-		{[]string{"-c", "x"}, exitUsage, "go together"},
+		{[]string{"--file", "x"}, exitUsage, "mapping of -c"},
+		{[]string{"-c", "x"}, exitUsage, "give one of them"},
 		{[]string{"--set", "cache.ttl=1h"}, exitUsage, "give it"},
 		{[]string{"-c", config, "--file", "absent"}, exitUsage, "absent"},
 		{[]string{"-c", config, "--file", empty}, exitUsage, "has no event"},

@@ -24,16 +24,21 @@ type workload struct {
 
 // openWorkload loads model and events. It names neither brokers nor Redis yet.
 func openWorkload(f pipelineFlags) (w workload, err error) {
+	w.config = DefaultConfig()
+	if f.path != "" {
+		if w.config, _, err = f.load(); err != nil {
+			return w, err
+		}
+	}
 	if f.file == "" {
+		given := w.config.Kafka
 		w.config = DefaultConfig()
+		w.config.Kafka = given
 		w.config.Input.EventTime.Path = "ts"
 		w.config.Model.URI = "bundled"
 		w.model, err = predictor.LoadFS(buyerintent.Bundle(), demoName, predictorConfig(w.config))
 		w.events = openShop(f.rate)
 	} else {
-		if w.config, _, err = f.load(); err != nil {
-			return w, err
-		}
 		if w.events, err = openReplay(f.file, f.events+int(f.rate*f.duration.Seconds())); err != nil {
 			return w, err
 		}
@@ -54,7 +59,6 @@ func (w *workload) rename(name string) {
 	c.Name = name
 	c.Kafka.Group = name
 	c.Kafka.Instance = ""
-	c.Kafka.TLS, c.Kafka.SASL = DefaultConfig().Kafka.TLS, DefaultConfig().Kafka.SASL
 	c.Input.Topics = []string{name + ".events"}
 	c.Input.Start = "earliest"
 	c.Output.Topic = name + ".predictions"

@@ -103,7 +103,7 @@ func demo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	traffic, err := newTraffic(c.Kafka.Brokers, demoEvents, f.rate, openShop(f.rate))
+	traffic, err := newTraffic(c.Kafka, demoEvents, f.rate, openShop(f.rate))
 	if err != nil {
 		return err
 	}

@@ -72,14 +72,14 @@ func startServers(ctx context.Context, f demoFlags, c *Config) (stop func(), err
 func createTopics(ctx context.Context, c Config, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...), kgo.RequestRetries(3))
+	client, err := c.Kafka.Client(kgo.RequestRetries(3))
 	if err != nil {
 		return fmt.Errorf("--brokers: %w", err)
 	}
 	defer client.Close()
 	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, -1, nil, c.Input.Topics[0], c.Output.Topic, c.Output.DeadLetterTopic)
 	if err != nil {
-		return fmt.Errorf("--brokers %v: cannot create the topics: %w; give the address of a Kafka that runs, or leave --brokers out for the one inside", c.Kafka.Brokers, err)
+		return fmt.Errorf("--brokers %v: cannot create the topics: %w; give the address of a Kafka that runs, or leave --brokers out for the one inside", c.Kafka.Brokers, c.Kafka.Explained(err))
 	}
 	for _, t := range made.Sorted() {
 		if t.Err != nil && !errors.Is(t.Err, kerr.TopicAlreadyExists) {
@@ -93,7 +93,7 @@ func createTopics(ctx context.Context, c Config, partitions int32) error {
 func deleteGroup(c stream.KafkaConfig) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
+	client, err := c.Client()
 	if err != nil {
 		return
 	}

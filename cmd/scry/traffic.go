@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"scry/internal/shop"
+	"scry/stream"
 )
 
 const (
@@ -46,8 +47,8 @@ func openShop(rate float64) eventSource {
 	return shop.New(uint64(time.Now().UnixNano()), int(rate*pageEvery))
 }
 
-func newTraffic(brokers []string, topic string, rate float64, events eventSource) (*traffic, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("scry-traffic"),
+func newTraffic(k stream.KafkaConfig, topic string, rate float64, events eventSource) (*traffic, error) {
+	client, err := k.Client(kgo.ClientID("scry-traffic"),
 		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
 	if err != nil {
 		return nil, err
