@@ -41,6 +41,7 @@ func (c *Consumer) commit(ctx context.Context) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	failpoint("commit")
 	failed, err := c.commitOffsets(ctx, at)
 	if err != nil {
 		return err

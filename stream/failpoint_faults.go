@@ -21,6 +21,7 @@ import (
 //	produce   all records of a batch are with the client
 //	flush     the brokers have acknowledged all of them
 //	cache     Redis has taken a batch
+//	commit    all of that is done, the offsets or the transaction's end are about to be sent
 //	end       the offsets are committed, or the transaction has ended
 //
 // The action is kill (the default: SIGKILL, as kill -9 or the kernel's would end it), panic

@@ -183,9 +183,11 @@ func (t *transaction) commit() error {
 			return err
 		}
 	}
+	failpoint("commit")
 	if err := client.EndTransaction(t.ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("end: %w", err)
 	}
+	failpoint("end")
 	for _, b := range t.batches {
 		b.done(c.tracker)
 	}
