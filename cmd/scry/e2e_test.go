@@ -333,12 +333,25 @@ func user(event []byte) string {
 // 20,000 events a second come in: every event has its prediction, and every user's
 // cached one is the one with the greatest version.
 func TestKilledMembersLoseNothing(t *testing.T) {
-	const rate, seconds = 20_000, 12
+	for _, guarantee := range []string{"at_least_once", "exactly_once"} {
+		t.Run(guarantee, func(t *testing.T) { killedMembers(t, guarantee) })
+	}
+}
+
+func killedMembers(t *testing.T, guarantee string) {
+	const rate, seconds = 20_000, 9
 	w := newWorld(t, 8)
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	events, _ := sharedEvents(t)
 	config := w.config(model)
-	members := []*exec.Cmd{w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s"), w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s")}
+	start := func(member int) *exec.Cmd {
+		args := []string{"run", "-c", config, "--set", "kafka.session_timeout=6s", "--set", "delivery.guarantee=" + guarantee}
+		if member == 0 { // one that comes back under its name, and one that does not
+			args = append(args, "--set", "kafka.instance=first")
+		}
+		return w.scry(args...)
+	}
+	members := []*exec.Cmd{start(0), start(1)}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -352,7 +365,7 @@ func TestKilledMembersLoseNothing(t *testing.T) {
 			}
 			_ = members[i%2].Process.Kill()
 			_ = members[i%2].Wait()
-			members[i%2] = w.scry("run", "-c", config, "--set", "kafka.session_timeout=6s")
+			members[i%2] = start(i % 2)
 			kills++
 		}
 	})
@@ -368,6 +381,9 @@ func TestKilledMembersLoseNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		got[p.ID]++
+		if guarantee == "exactly_once" && got[p.ID] > 1 {
+			t.Fatalf("%s is there %d times", p.ID, got[p.ID])
+		}
 		if p.newer(newest[p.Entity]) {
 			newest[p.Entity] = p
 		}
