@@ -17,7 +17,10 @@ import (
 
 // assigned is told of a new generation, also by a member that is given nothing: one more
 // than there are partitions stands by, ready.
-func (s *session) assigned(context.Context, *kgo.Client, map[string][]int32) {
+func (s *session) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+	if <-s.joined; len(added) > 0 && s.consumer.exactlyOnce() {
+		s.settle(added)
+	}
 	s.assigning.Lock()
 	defer s.assigning.Unlock()
 	if !s.over {

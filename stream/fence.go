@@ -13,18 +13,59 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fencePredecessor ends what an earlier producer of the same transactional id has left
-// open, and keeps it from writing. It is called when the group has let this member in:
-// a second process of the same instance, which it does not, fences nobody.
-func (s *session) fencePredecessor(ctx context.Context) error {
-	if !s.consumer.exactlyOnce() || s.fenced {
-		return nil
-	}
+// settle ends what was left open when partitions come to this member: what an earlier
+// producer of its own transactional id began (which it also keeps from writing), and the
+// transactions of dead members. Until they have ended, the group tells nobody where those
+// partitions stand, and readers of the output wait; the brokers' own timeout takes up to
+// 20 s. It is called when the group has let this member in: a second process of the same
+// instance, which it does not, fences nobody. Whatever fails here costs time only.
+func (s *session) settle(assigned map[string][]int32) {
+	c := s.consumer
+	ctx, cancel := context.WithTimeout(c.work, transactionTimeout)
+	defer cancel()
 	if _, _, err := s.client.ProducerID(ctx); err != nil {
-		return fmt.Errorf("producer id of %s: %w", s.consumer.transactional.id, err)
+		c.log.Warn("cannot begin as a producer yet", "transactional_id", c.transactional.id, "error", err)
+		return
 	}
-	s.fenced = true
-	return nil
+	adm := kadm.NewClient(s.client)
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		if !s.pending(ctx, assigned) {
+			return
+		}
+		if err := s.abortStuck(ctx, adm); err != nil {
+			c.log.Warn("cannot end a dead member's transaction, the brokers will when it times out", "error", err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pending tells whether an open transaction holds the position of one of the partitions.
+func (s *session) pending(ctx context.Context, assigned map[string][]int32) bool {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	group := kmsg.NewOffsetFetchRequestGroup()
+	req.RequireStable, group.Group = true, s.consumer.cfg.Kafka.Group
+	for topic, ids := range assigned {
+		t := kmsg.NewOffsetFetchRequestGroupTopic()
+		t.Topic, t.Partitions = topic, ids
+		group.Topics = append(group.Topics, t)
+	}
+	req.Groups = append(req.Groups, group)
+	resp, err := req.RequestWith(ctx, s.client)
+	if err != nil || len(resp.Groups) == 0 {
+		return false
+	}
+	for _, t := range resp.Groups[0].Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode == kerr.UnstableOffsetCommit.Code {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // replaced returns an error when another process has this static member's place: then a
@@ -53,25 +94,6 @@ func (s *session) replaced(ctx context.Context) error {
 // no member loses its place sooner, and a living one is done in a fraction of it. One that
 // is ended by mistake is made again.
 const stuckTransaction = 2 * time.Second
-
-// settled is lookUp after the transactions of the group that still hold positions back
-// have ended. Those of dead members it ends, rather than wait for their timeout.
-func (s *session) settledLookUp(ctx context.Context, adm *kadm.Client, topics []string) (*lookup, error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		look, err := lookUp(kadm.RequireStable(ctx), adm, s.consumer.cfg.Kafka.Group, topics)
-		if !errors.Is(err, kerr.UnstableOffsetCommit) {
-			return look, err
-		}
-		if err := s.abortStuck(ctx, adm); err != nil {
-			s.consumer.log.Info("cannot end a dead member's transaction, the brokers will when it times out", "error", err)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
-}
 
 // abortStuck ends the transactions that members of the group have had open for too long.
 func (s *session) abortStuck(ctx context.Context, adm *kadm.Client) error {

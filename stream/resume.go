@@ -20,11 +20,8 @@ import (
 func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	<-s.joined
 	c := s.consumer
-	if err := s.fencePredecessor(ctx); err != nil {
-		return nil, err
-	}
 	adm := kadm.NewClient(s.client)
-	look, err := s.settledLookUp(ctx, adm, slices.Collect(maps.Keys(offsets)))
+	look, err := lookUp(kadm.RequireStable(ctx), adm, c.cfg.Kafka.Group, slices.Collect(maps.Keys(offsets)))
 	if err != nil {
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)
 		return nil, err

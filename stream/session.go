@@ -21,7 +21,6 @@ type session struct {
 	// assigning guards over, and what the group's callbacks do to the assignment.
 	assigning sync.Mutex
 	over      bool // a callback that comes now concerns nobody
-	fenced    bool // exactly once: earlier producers of the same id are
 }
 
 var errOver = errors.New("the session is over")

@@ -1,0 +1,143 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"scry/checkpoint"
+)
+
+// dangling leaves a transaction of the group open, as a member does that dies before it
+// ends it: a prediction is in the topic and an offset in the group, both pending.
+func (h *harness) dangling(id string, offset int64) {
+	h.t.Helper()
+	ctx := context.Background()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...), kgo.TransactionalID(id))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(cl.Close)
+	if err := cl.BeginTransaction(); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "out", Value: []byte("never committed")}).FirstErr(); err != nil {
+		h.t.Fatal(err)
+	}
+	topics, err := kadm.NewClient(cl).ListTopics(ctx, "in")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := Consumer{cfg: h.cfg, transactional: transactional{id: id}}
+	in := checkpoint.Partition{Topic: "in", TopicID: topics["in"].ID}
+	req := c.txnOffsetCommit(map[checkpoint.Partition]checkpoint.Position{in: {Next: offset, LeaderEpoch: -1}})
+	req.InstanceID, req.Generation = nil, -1
+	if req.ProducerID, req.ProducerEpoch, err = cl.ProducerID(ctx); err != nil {
+		h.t.Fatal(err)
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// A member's transaction that nobody will end is ended by who takes its partitions over,
+// long before the brokers do.
+func TestDeadMembersTransaction(t *testing.T) {
+	for name, dead := range map[string]string{"another member": "scry/test/another", "itself": "scry/test/a"} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, 1)
+			h.cfg.Delivery.Guarantee = "exactly_once"
+			h.cfg.Kafka.Instance = "a"
+			h.produce(0, events(10, "u")...)
+			h.dangling(dead, 5)
+			h.run(doubler())
+			for i, r := range h.read("out", 10) {
+				if want := fmt.Sprintf(`"in-0-%d"`, i); !strings.Contains(string(r.Value), want) {
+					t.Errorf("record %d is %s, want %s", i, r.Value, want)
+				}
+			}
+			h.eventually("committed", func() bool { return h.committed(0) == 10 })
+		})
+	}
+}
+
+// Brokers that were upgraded keep the transactions they had until somebody raises
+// transaction.version; there offsets are added to a transaction explicitly.
+func TestOlderTransactions(t *testing.T) {
+	h := newHarness(t, 2)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	req := kmsg.NewPtrUpdateFeaturesRequest()
+	f := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+	f.Feature, f.MaxVersionLevel, f.UpgradeType = "transaction.version", 1, 2
+	req.FeatureUpdates = append(req.FeatureUpdates, f)
+	resp, err := req.RequestWith(context.Background(), h.client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var added bool
+	h.kafka.ControlKey(int16(kmsg.AddOffsetsToTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		added = true
+		return nil, nil, false
+	})
+	c := h.run(doubler())
+	for range 3 {
+		h.produce(0, events(10, "u")...)
+		h.produce(1, events(10, "u")...)
+	}
+	h.read("out", 60)
+	h.eventually("committed", func() bool { return h.committed(0) == 30 && h.committed(1) == 30 })
+	if err := c.stop(); err != nil {
+		t.Error(err)
+	}
+	if !added {
+		t.Error("the brokers are asked as newer ones")
+	}
+}
+
+// A transaction that does not commit is made again in a new session, once.
+func TestAbortedTransaction(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	aborts := 3
+	h.kafka.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		if aborts == 0 || !req.(*kmsg.EndTxnRequest).Commit {
+			return nil, nil, false
+		}
+		aborts--
+		resp := req.ResponseKind().(*kmsg.EndTxnResponse)
+		resp.ErrorCode = kerr.InvalidProducerEpoch.Code
+		return resp, nil, true
+	})
+	c := h.run(doubler())
+	h.produce(0, events(100, "u")...)
+	seen := map[string]bool{}
+	for _, r := range h.read("out", 100) {
+		id := idOf(r.Value)
+		if seen[id] {
+			t.Errorf("%s is there twice", id)
+		}
+		seen[id] = true
+	}
+	h.eventually("committed", func() bool { return h.committed(0) == 100 })
+	if err := c.stop(); err != nil {
+		t.Error(err)
+	}
+	if got := c.Stats().Totals().Predicted; got != 100 {
+		t.Errorf("%d counted as predicted", got)
+	}
+}
