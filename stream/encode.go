@@ -47,7 +47,7 @@ func newEncoder(d *predictor.Deployment) *encoder {
 // same names append them: topic and cache share them.
 func (e *encoder) prediction(b, id []byte, offset int64, entity, outcome, times []byte) []byte {
 	b = append(append(b, '{'), id...)
-	b = append(strconv.AppendInt(b, offset, 10), '"')
+	b = append(appendOffset(b, offset), '"')
 	if entity != nil {
 		b = appendString(append(b, `,"entity":`...), entity)
 	}
@@ -71,7 +71,7 @@ func (e *encoder) cacheValue(b []byte, v *Version, id []byte, offset int64, outc
 	b = append(b, e.cached...)
 	b = append(b, times...)
 	b = append(append(b, ','), id...)
-	b = strconv.AppendInt(b, offset, 10)
+	b = appendOffset(b, offset)
 	return append(b, '"', '}')
 }
 
@@ -120,6 +120,9 @@ func (e *encoder) outcome(b []byte, scores []float64) []byte {
 // appendScore writes the shortest decimal that reads back as exactly f. JSON has no
 // NaN and no infinity: null stands for them.
 func appendScore(b []byte, f float64) []byte {
+	if f >= 1e-6 && f < 1 {
+		return appendFraction(b, f)
+	}
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(b, "null"...)
 	}
@@ -132,32 +135,48 @@ func appendScore(b []byte, f float64) []byte {
 // appendTime writes Unix milliseconds as RFC 3339 in UTC, 2026-11-24T10:00:00.123Z.
 // ms is at least 0 and below the year 10000 (see clampEventTime).
 func appendTime(b []byte, ms int64) []byte {
-	days, rest := ms/86400000, ms%86400000
-	// Civil date from days since 1970, counting years from March; after Howard
-	// Hinnant, "chrono-compatible low-level date algorithms".
-	z := days + 719468
-	era := z / 146097
-	doe := z - era*146097
-	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
-	doy := doe - (365*yoe + yoe/4 - yoe/100)
-	mp := (5*doy + 2) / 153
-	day := doy - (153*mp+2)/5 + 1
-	month := mp + 3
-	year := yoe + era*400
+	days := uint32(ms / 86400000)
+	milli := uint32(ms - int64(days)*86400000)
+	// Years begin in March here, so that leap days are their last; after Cassio Neri and
+	// Lorenz Schneider, "Euclidean affine functions and their application to calendar algorithms".
+	quarters := 4*(days+719468) + 3 // of days, since March of the year 0
+	century := quarters / 146097
+	scaled := 2939745 * uint64(quarters%146097|3)
+	year := uint32(scaled >> 32)
+	day := uint32(scaled) / 2939745 / 4
+	march := 2141*day + 197913
+	month := march >> 16
 	if month > 12 {
 		month -= 12
 		year++
 	}
-	b = append(b, byte('0'+year/1000%10), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-')
-	b = append(two(b, month), '-')
-	b = append(two(b, day), 'T')
-	b = append(two(b, rest/3600000), ':')
-	b = append(two(b, rest/60000%60), ':')
-	b = append(two(b, rest/1000%60), '.')
-	return append(b, byte('0'+rest/100%10), byte('0'+rest/10%10), byte('0'+rest%10), 'Z')
+	if year == 100 {
+		century, year = century+1, 0
+	}
+	b = append(b, "0000-00-00T00:00:00.000Z"...)
+	t := (*[24]byte)(b[len(b)-24:])
+	second := milli / 1000
+	minute := second / 60
+	hour := minute / 60
+	two(t[0:], century)
+	two(t[2:], year)
+	two(t[5:], month)
+	two(t[8:], march&0xffff/2141+1)
+	two(t[11:], hour)
+	two(t[14:], minute-hour*60)
+	two(t[17:], second-minute*60)
+	milli -= second * 1000
+	two(t[20:], milli/10)
+	t[22] += byte(milli % 10)
+	return b
 }
 
-func two(b []byte, v int64) []byte { return append(b, byte('0'+v/10), byte('0'+v%10)) }
+// two writes the two digits of v over zeros.
+func two(b []byte, v uint32) {
+	tens := v / 10
+	b[1] += byte(v - tens*10)
+	b[0] += byte(tens)
+}
 
 func formatTime(t time.Time) []byte { return appendTime(nil, max(t.UnixMilli(), 0)) }
 
