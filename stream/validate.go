@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"scry/internal/config"
+	"scry/predictor/feature"
 )
 
 // Validate returns every fault of the configuration at once, none when it is sound. It looks
@@ -120,6 +121,28 @@ func (c InputConfig) validate(faults *config.Faults) {
 		if _, err := time.Parse(time.RFC3339, c.Start); err != nil {
 			faults.Add("input.start", c.Start, "neither a word this key knows nor a time",
 				"write earliest, latest or a time such as 2026-11-24T10:00:00Z")
+		}
+	}
+	c.validatePaths(faults)
+}
+
+func (c InputConfig) validatePaths(faults *config.Faults) {
+	when := c.EventTime.Path
+	if c.Format == "access_log" {
+		if fields := feature.AccessLogFields(); c.Entity != "" && !slices.Contains(fields, c.Entity) {
+			faults.Add("input.entity", c.Entity, "no field of an access log", "write one of "+strings.Join(fields, ", "))
+		}
+		if when != "" && when != "time" {
+			faults.Add("input.event_time.path", when, "a line of an access log tells its own time", "leave it out")
+		}
+		return
+	}
+	for _, p := range []struct{ key, path string }{{"input.entity", c.Entity}, {"input.event_time.path", when}} {
+		if p.path == "" {
+			continue
+		}
+		if err := feature.CheckPath(p.path); err != nil {
+			faults.Add(p.key, p.path, "not a path: "+err.Error(), `write keys with dots between them, such as user.id; an odd one is quoted: ["a.b"]`)
 		}
 	}
 }

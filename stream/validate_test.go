@@ -23,13 +23,21 @@ func TestValidate(t *testing.T) {
 		"brokers": {func(c *Config) {
 			c.Kafka.Brokers = []string{"a:1", "[::1]:9092", "b", ":1", "c:0", "d:x", "kafka://e:1", "f g:1", "::1:9"}
 		}, "kafka.brokers[2]: has no port\nkafka.brokers[3]: has no host\nkafka.brokers[4]: its port is not a number from 1 to 65535\nkafka.brokers[5]: its port is not a number from 1 to 65535\nkafka.brokers[6]: is a URL, not an address\nkafka.brokers[7]: not an address\nkafka.brokers[8]: not an address"},
-		"group":             {func(c *Config) { c.Kafka.Group = long }, "kafka.group: longer than 249 characters"},
-		"instance":          {func(c *Config) { c.Kafka.Instance = "a/b" }, "kafka.instance: not a legal instance name"},
-		"session":           {func(c *Config) { c.Kafka.SessionTimeout = 31 * 60e9 }, "kafka.session_timeout: more than 30m"},
-		"topics":            {func(c *Config) { c.Input.Topics = []string{"a", "b b", "..", long, "a", "t-x_y.z"} }, "input.topics[1]: not a legal topic name\ninput.topics[2]: not a legal topic name\ninput.topics[3]: not a legal topic name\ninput.topics[4]: is named twice"},
-		"loop":              {func(c *Config) { c.Output.Topic, c.Output.DeadLetterTopic = "in", "in" }, "output.topic: is an input topic: predictions would be read back as events\noutput.dead_letter_topic: is an input topic: dead letters would be read back as events\noutput.dead_letter_topic: is the output topic too: its readers expect predictions"},
-		"start word":        {func(c *Config) { c.Input.Start = "newest" }, "input.start: neither a word this key knows nor a time"},
-		"start time":        {func(c *Config) { c.Input.Start = "2026-11-24T10:00:00+01:00" }, ""},
+		"group":      {func(c *Config) { c.Kafka.Group = long }, "kafka.group: longer than 249 characters"},
+		"instance":   {func(c *Config) { c.Kafka.Instance = "a/b" }, "kafka.instance: not a legal instance name"},
+		"session":    {func(c *Config) { c.Kafka.SessionTimeout = 31 * 60e9 }, "kafka.session_timeout: more than 30m"},
+		"topics":     {func(c *Config) { c.Input.Topics = []string{"a", "b b", "..", long, "a", "t-x_y.z"} }, "input.topics[1]: not a legal topic name\ninput.topics[2]: not a legal topic name\ninput.topics[3]: not a legal topic name\ninput.topics[4]: is named twice"},
+		"loop":       {func(c *Config) { c.Output.Topic, c.Output.DeadLetterTopic = "in", "in" }, "output.topic: is an input topic: predictions would be read back as events\noutput.dead_letter_topic: is an input topic: dead letters would be read back as events\noutput.dead_letter_topic: is the output topic too: its readers expect predictions"},
+		"start word": {func(c *Config) { c.Input.Start = "newest" }, "input.start: neither a word this key knows nor a time"},
+		"start time": {func(c *Config) { c.Input.Start = "2026-11-24T10:00:00+01:00" }, ""},
+		"paths":      {func(c *Config) { c.Input.Entity, c.Input.EventTime.Path = "user..id", "[0]" }, "input.entity: not a path: character 6: a key is missing; an odd one is quoted: [\"a.b\"]\ninput.event_time.path: not a path: character 1: an event is an object, so a path begins with a key"},
+		"odd paths":  {func(c *Config) { c.Input.Entity, c.Input.EventTime.Path = `["user.id"][0]`, "time of day" }, ""},
+		"fields": {func(c *Config) {
+			c.Input.Format, c.Input.Entity, c.Input.EventTime.Path = "access_log", "user_id", "ts"
+		}, "input.entity: no field of an access log\ninput.event_time.path: a line of an access log tells its own time"},
+		"fields fine": {func(c *Config) {
+			c.Input.Format, c.Input.Entity, c.Input.EventTime.Path = "access_log", "remote_host", "time"
+		}, ""},
 		"hold":              {func(c *Config) { c.Output.HoldWhenRejected = 1.5 }, "output.hold_when_rejected: more than 1"},
 		"in flight":         {func(c *Config) { c.Delivery.MaxInFlight = 9 << 30 }, "delivery.max_in_flight: more than 8GiB"},
 		"drain":             {func(c *Config) { c.Delivery.DrainTimeout = 0 }, "delivery.drain_timeout: less than 1ms"},

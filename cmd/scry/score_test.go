@@ -368,6 +368,7 @@ func TestScoreFailures(t *testing.T) {
 		"empty CSV":       {[]string{write("empty.csv", nil), "-o", out}, 1, "header"},
 		"over an input":   {[]string{files["events.jsonl"], "-o", files["events.jsonl"]}, 2, "is an input"},
 		"no cache":        {[]string{files["events.jsonl"], "--to-cache", "-o", out}, 2, "cache.url"},
+		"odd entity":      {[]string{files["events.jsonl"], "--set", "input.entity=user..id", "--set", "model.uri=nowhere", "-o", out}, 78, "input.entity: \"user..id\": not a path"},
 		"odd format":      {[]string{files["events.jsonl"], "--output-format", "xml", "-o", out}, 2, "jsonl, csv or parquet"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,6 +44,12 @@ func parsePath(path string) ([]step, error) {
 	return steps, nil
 }
 
+// CheckPath says what keeps path from leading anywhere in an event of JSON.
+func CheckPath(path string) error {
+	_, err := parsePath(path)
+	return err
+}
+
 // nextStep reads the step that begins at p and returns where the next one does.
 func nextStep(path string, p int) (step, int, error) {
 	if path[p] == '[' {
