@@ -1,11 +1,12 @@
 // Package batch scores files: events in, predictions out, in the order of the input.
 //
-//	read -> score and format (all cores) -> write
+//	read (in turn), score and format (all cores) -> write
 //
-// One goroutine reads a bounded batch of events at a time, as many as there are cores
-// score them by a [stream.Scorer] and format the output, and the caller's goroutine
-// writes the batches in the order in which they were read. All memory belongs to a fixed
-// number of jobs that go round, so it does not grow with the input.
+// As many goroutines as there are cores each read a bounded batch of events, one at a
+// time, score it by a [stream.Scorer] and format the output while it is in their core's
+// cache. The caller's goroutine writes the batches in the order in which they were read.
+// All memory belongs to a fixed number of jobs that go round, so it does not grow with
+// the input.
 //
 // # What is promised
 //
@@ -16,7 +17,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -68,25 +68,20 @@ type job struct {
 	done   chan struct{}
 }
 
-// Run scores everything. When ctx ends it returns its cause at once; the goroutine that
-// reads may then still wait for a pipe.
+// Run scores everything. When ctx ends it returns its cause at once; a goroutine may
+// then still wait for a pipe to read.
 func Run(ctx context.Context, c Config) (Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cores := runtime.GOMAXPROCS(0)
 	jobs := cores + 3
-	p := pipeline{Config: c, at: time.Now(), free: make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs)}
+	p := pipeline{Config: c, at: time.Now(), free: make(chan *job, jobs), order: make(chan *job, jobs)}
 	for range jobs {
 		p.free <- &job{done: make(chan struct{}, 1)}
 	}
-	read := make(chan error, 1)
-	go func() {
-		read <- p.read(ctx)
-		close(p.work)
-		close(p.order)
-	}()
+	in := &reader{p: &p}
 	for range cores {
-		go p.score()
+		go p.score(ctx, in)
 	}
 	for {
 		select {
@@ -94,8 +89,8 @@ func Run(ctx context.Context, c Config) (Totals, error) {
 			return p.totals, context.Cause(ctx)
 		case j, more := <-p.order:
 			if !more {
-				if err := <-read; err != nil {
-					return p.totals, err
+				if in.err != nil {
+					return p.totals, in.err
 				}
 				return p.totals, p.end()
 			}
@@ -116,43 +111,9 @@ type pipeline struct {
 	Config
 	at     time.Time
 	free   chan *job
-	work   chan *job
-	order  chan *job
+	order  chan *job // as they were read; closed when all were
 	totals Totals
 	first  error // of the rejects
-}
-
-// read fills job after job from the inputs.
-func (p *pipeline) read(ctx context.Context) error {
-	var before int64
-	for i := range p.Inputs {
-		in := &p.Inputs[i]
-		r, err := in.open(p)
-		if err != nil {
-			return fmt.Errorf("%s: %w", in.Name, err)
-		}
-		for more := true; more && err == nil; {
-			var j *job
-			select {
-			case <-ctx.Done():
-				r.Close()
-				return context.Cause(ctx)
-			case j = <-p.free:
-			}
-			j.input, j.err, j.broken = in, nil, false
-			j.events.Reset(in.Name)
-			if more, err = r.fill(j); err == nil {
-				j.read = before + r.position()
-				p.order <- j
-				p.work <- j
-			}
-		}
-		if err = errors.Join(err, r.Close()); err != nil {
-			return fmt.Errorf("%s: %w", in.Name, err)
-		}
-		before += in.Size
-	}
-	return nil
 }
 
 // A worker is what one goroutine scores with: a scorer a deployment, which each file
@@ -170,18 +131,28 @@ func (w *worker) with(d *predictor.Deployment) *stream.Scorer {
 	return w.scorer
 }
 
-func (p *pipeline) score() {
+func (p *pipeline) score(ctx context.Context, in *reader) {
+	defer in.close()
 	w := worker{pipeline: p}
-	for j := range p.work {
+	for {
+		j := in.next(ctx)
+		if j == nil {
+			return
+		}
 		if j.err = w.with(j.input.deployment).Score(&j.events); j.err == nil {
 			j.out = p.Output.format(j.out[:0], j.input.Name, &j.events)
 		}
 		j.done <- struct{}{}
+		runtime.Gosched() // to who writes it, which has to wait for a core otherwise
 	}
 }
 
 // write is the end of a job.
 func (p *pipeline) write(ctx context.Context, j *job) error {
+	if warning := j.input.warning; warning != "" {
+		p.Warn(warning)
+		j.input.warning = ""
+	}
 	if j.err != nil {
 		return fmt.Errorf("%s: %w", j.input.Name, j.err)
 	}

@@ -34,6 +34,7 @@ type Input struct {
 
 	file       *os.File // standard input; nil: to be opened
 	deployment *predictor.Deployment
+	warning    string // to be told with its first predictions
 }
 
 // Files expands the patterns of a command line into inputs; "-" is standard input. A
@@ -144,7 +145,7 @@ func (in *Input) source(p *pipeline, f *os.File) (source, error) {
 // table makes the deployment of an input that is a table.
 func (p *pipeline) table(in *Input, t *feature.Table, e feature.Extractor) {
 	if absent := t.Absent(); len(absent) > 0 {
-		p.Warn(fmt.Sprintf("%s has no column for %s: missing in every row", in.Name, strings.Join(absent, ", ")))
+		in.warning = fmt.Sprintf("%s has no column for %s: missing in every row", in.Name, strings.Join(absent, ", "))
 	}
 	d := *p.Deployment
 	d.Extractor = e
