@@ -2,8 +2,6 @@ package stream
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -29,10 +27,10 @@ func (k KafkaConfig) clientOpts(dial func(ctx context.Context, network, address 
 		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
 	if k.TLS.Enabled {
-		if _, err := k.TLS.load(); err != nil {
+		if _, err := k.TLS.load("kafka.tls"); err != nil {
 			return nil, err
 		}
-		dial = k.TLS.over(dial)
+		dial = k.TLS.over("kafka.tls", dial)
 	}
 	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.Dialer(dial)}
 	if k.SASL.TokenFile != "" {
@@ -113,14 +111,10 @@ func (s bearerSession) Challenge(answer []byte) (bool, []byte, error) {
 // explain gives an error of a connection its mend. permanent tells that the brokers refuse
 // these credentials, which no retry changes; a certificate may yet be rotated.
 func (k KafkaConfig) explain(err error) (explained error, permanent bool) {
-	var (
-		hostname x509.HostnameError
-		untrust  x509.UnknownAuthorityError
-		invalid  x509.CertificateInvalidError
-		notTLS   tls.RecordHeaderError
-		remote   *net.OpError
-	)
 	say := func(mend string) error { return fmt.Errorf("%w; %s", err, mend) }
+	if mend := tlsMend(err, "the brokers", "kafka.brokers", "kafka.tls"); mend != "" {
+		return say(mend), false
+	}
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed) && k.SASL.Mechanism == "OAUTHBEARER":
 		return say("the brokers refuse the token: renew the one in kafka.sasl.token_file or kafka.sasl.token"), true
@@ -130,16 +124,6 @@ func (k KafkaConfig) explain(err error) (explained error, permanent bool) {
 		return say("the brokers do not offer " + k.SASL.Mechanism + ": write another kafka.sasl.mechanism"), true
 	case errors.Is(err, kerr.IllegalSaslState):
 		return say("this port of the brokers expects no login: take kafka.sasl out, or write another port in kafka.brokers"), true
-	case errors.As(err, &hostname):
-		return say("write a name the certificate bears in kafka.brokers or kafka.tls.server_name"), false
-	case errors.As(err, &untrust):
-		return say("give the brokers' authority in kafka.tls.ca"), false
-	case errors.As(err, &invalid):
-		return say("the brokers' certificate must be renewed"), false
-	case errors.As(err, &notTLS):
-		return say("this port of the brokers speaks no TLS: turn kafka.tls.enabled off, or write another port in kafka.brokers"), false
-	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls's name for an alert
-		return say("the brokers refuse the connection's TLS: check kafka.tls.cert and kafka.tls.key"), false
 	case errors.Is(err, io.EOF):
 		return say("if the broker goes on closing connections, check that kafka.tls.enabled and kafka.sasl are what this port of it expects"), false
 	}

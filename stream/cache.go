@@ -9,11 +9,10 @@ import (
 	"math/bits"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // cacheRow is one prediction on its way to the cache. Nothing of it is kept after
@@ -34,21 +33,22 @@ type cacheResult struct {
 }
 
 const (
-	// One pipeline carries so many runs of the script or so many bytes of values,
-	// whichever comes first: what it takes to keep Redis busy over a round trip,
-	// and little enough to be through well within cacheTimeout.
-	maxPipelineRuns  = 16
+	// One pipeline carries so many keys or so many bytes of values, whichever comes
+	// first: what it takes to keep Redis busy over a round trip, and little enough to
+	// be through well within cacheTimeout.
+	maxPipelineKeys  = 16 * maxGuardKeys
 	maxPipelineBytes = 4 << 20
 
 	cacheTimeout = 3 * time.Second
 )
 
-// cache is the Redis that holds each entity's newest prediction, under
+// cache is the Redis (single, cluster or watched by Sentinels) that holds each entity's newest prediction, under
 // pred:<model>:<entity>. write is for one goroutine; the others are for any.
 type cache struct {
-	client redis.UniversalClient // a single server; a cluster would want one key a run
-	prefix []byte
-	seed   maphash.Seed
+	options *redis.UniversalOptions
+	found   atomic.Pointer[redis.UniversalClient] // see redis
+	prefix  []byte
+	seed    maphash.Seed
 
 	connected chan struct{} // holds one when a connection was made
 
@@ -57,7 +57,7 @@ type cache struct {
 	slots []uint32 // open addressing over entities: 1 + an index of keep
 	text  []byte   // the keys of one pipeline, back to back
 	keys  []blob   // and where each is
-	runs  [maxPipelineRuns][]any
+	runs  [][]any
 	cmds  []redis.Cmder
 }
 
@@ -67,43 +67,38 @@ type blob []byte
 
 func (b *blob) MarshalBinary() ([]byte, error) { return *b, nil }
 
-// go-redis writes to stderr what it returns as an error besides.
-func init() { logging.Disable() }
+// String is what go-redis takes a key's slot from.
+func (b *blob) String() string { return string(*b) }
 
-// newCache connects to nothing yet. dial stands in for TCP in tests and the demo,
-// without TLS; nil means the network.
+// newCache connects to nothing yet. dial stands in for TCP in tests and the demo; nil
+// means the network.
 func newCache(c CacheConfig, model string, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*cache, error) {
 	if model == "" || strings.ContainsAny(model, ":{}") {
 		return nil, Permanent(fmt.Errorf("model name %q: it becomes part of the cache's keys; give it a name without : { }", model))
 	}
-	o, err := redis.ParseURL(c.URL.Reveal())
+	o, err := c.options()
 	if err != nil {
 		// Not err itself: it may quote the password.
-		return nil, Permanent(errors.New("cache.url: not a Redis URL; write redis://user:password@host:6379/0, or rediss:// for TLS, with special characters of the password percent-encoded"))
+		return nil, Permanent(errors.New("cache.url: not a Redis URL; " + cacheURLMend))
 	}
-	if dial != nil {
-		o.Dialer = dial
+	if o.TLSConfig != nil {
+		if dial, err = c.TLS.dialer(dial); err != nil {
+			return nil, Permanent(err)
+		}
 	}
 	connected := make(chan struct{}, 1)
-	o.OnConnect = func(context.Context, *redis.Conn) error {
+	o.Dialer = dial
+	o.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
+		// For CLIENT LIST. CLIENT SETNAME would do the same, but needs a right.
+		_ = conn.Do(ctx, "hello", 3, "setname", "scry").Err()
 		select {
 		case connected <- struct{}{}:
 		default:
 		}
 		return nil
 	}
-	o.ClientName = "scry"
-	o.DisableIdentity = true
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	// Trying again is Retry's, which backs off, counts and reports.
-	o.MaxRetries, o.DialerRetries = -1, 1
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = cacheTimeout, cacheTimeout, cacheTimeout, cacheTimeout
-	// One writer and now and then a ping or a lookup; no second pool for pipelines.
-	o.PoolSize, o.PipelinePoolSize = 4, -1
-	o.WriteBufferSize = 64 << 10
 	return &cache{
-		client: redis.NewClient(o), connected: connected,
+		options: o, connected: connected,
 		prefix: []byte("pred:" + model + ":"),
 		seed:   maphash.MakeSeed(),
 	}, nil
@@ -115,15 +110,22 @@ func newCache(c CacheConfig, model string, dial func(ctx context.Context, networ
 // cancelled ctx is seen between pipelines, its deadline at any time.
 func (c *cache) write(ctx context.Context, rows []cacheRow) (cacheResult, error) {
 	c.newest(rows)
+	if len(c.keep) == 0 {
+		return cacheResult{}, nil
+	}
+	client, err := c.redis(ctx)
+	if err != nil {
+		return cacheResult{}, cacheError(err)
+	}
 	var sum cacheResult
 	for todo := c.keep; len(todo) > 0; {
 		n, size := 0, 0
-		for n < min(len(todo), maxPipelineRuns*maxGuardKeys) && size < maxPipelineBytes {
+		for n < min(len(todo), maxPipelineKeys) && size < maxPipelineBytes {
 			size += len(rows[todo[n]].value)
 			n++
 		}
-		if err := c.pipeline(ctx, rows, todo[:n], &sum); err != nil {
-			return cacheResult{}, cacheError(err)
+		if err := c.pipeline(ctx, client, rows, todo[:n], &sum); err != nil {
+			return cacheResult{}, failed(ctx, client, err)
 		}
 		todo = todo[n:]
 	}
@@ -161,16 +163,25 @@ next:
 }
 
 // pipeline runs the guard on one pipelineful of rows and adds what came of it to sum.
-func (c *cache) pipeline(ctx context.Context, rows []cacheRow, which []int32, sum *cacheResult) error {
+func (c *cache) pipeline(ctx context.Context, client redis.UniversalClient, rows []cacheRow, which []int32, sum *cacheResult) error {
+	perRun := maxGuardKeys
+	if _, ok := client.(*redis.ClusterClient); ok {
+		// Its keys share a slot too rarely to be worth sorting, and while a slot moves a
+		// run of several is refused until the last of them has.
+		perRun = 1
+	}
 	c.text, c.keys, c.cmds = c.text[:0], c.keys[:0], c.cmds[:0]
 	runs := 0
 	for ; len(which) > 0; runs++ {
-		n := min(len(which), maxGuardKeys)
+		n := min(len(which), perRun)
+		if runs == len(c.runs) {
+			c.runs = append(c.runs, nil)
+		}
 		c.runs[runs] = c.arguments(c.runs[runs][:0], rows, which[:n])
 		c.cmds = append(c.cmds, redis.NewIntSliceCmd(ctx, c.runs[runs]...))
 		which = which[n:]
 	}
-	err := c.exec(ctx, c.cmds, sum)
+	err := c.exec(ctx, client, c.cmds, sum)
 	for _, args := range c.runs[:runs] {
 		clear(args) // else they hold on to the batch
 	}
@@ -195,8 +206,8 @@ func (c *cache) arguments(args []any, rows []cacheRow, which []int32) []any {
 
 // exec sends cmds in one pipeline. Redis forgets scripts when it restarts, fails
 // over or is told to, so those it does not know are sent again with the script.
-func (c *cache) exec(ctx context.Context, cmds []redis.Cmder, sum *cacheResult) error {
-	p := c.client.Pipeline()
+func (c *cache) exec(ctx context.Context, client redis.UniversalClient, cmds []redis.Cmder, sum *cacheResult) error {
+	p := client.Pipeline()
 	if err := p.BatchProcess(ctx, cmds...); err != nil {
 		return err
 	}
@@ -226,19 +237,34 @@ func (c *cache) exec(ctx context.Context, cmds []redis.Cmder, sum *cacheResult) 
 	if len(unknown) == 0 {
 		return nil
 	}
-	return c.exec(ctx, unknown, sum)
+	return c.exec(ctx, client, unknown, sum)
 }
 
 // get returns the value stored for entity, nil when there is none.
 func (c *cache) get(ctx context.Context, entity []byte) ([]byte, error) {
-	value, err := c.client.Get(ctx, string(c.prefix)+string(entity)).Bytes()
-	if errors.Is(err, redis.Nil) {
+	client, err := c.redis(ctx)
+	if err != nil {
+		return nil, cacheError(err)
+	}
+	value, err := client.Get(ctx, string(c.prefix)+string(entity)).Bytes()
+	if errors.Is(err, redis.Nil) && err.Error() == redis.Nil.Error() { // else a Sentinel's, which knows no such master
 		return nil, nil
 	}
-	return value, cacheError(err)
+	return value, failed(ctx, client, err)
 }
 
 // ping reports whether Redis is reachable and lets us in.
-func (c *cache) ping(ctx context.Context) error { return cacheError(c.client.Ping(ctx).Err()) }
+func (c *cache) ping(ctx context.Context) error {
+	client, err := c.redis(ctx)
+	if err != nil {
+		return cacheError(err)
+	}
+	return failed(ctx, client, client.Ping(ctx).Err())
+}
 
-func (c *cache) close() error { return c.client.Close() }
+func (c *cache) close() error {
+	if found := c.found.Load(); found != nil {
+		return (*found).Close()
+	}
+	return nil
+}

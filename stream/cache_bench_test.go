@@ -131,7 +131,7 @@ func ownCPU() time.Duration {
 }
 
 func redisCPU(b *testing.B, c *cache) time.Duration {
-	info, err := c.client.Info(context.Background(), "cpu").Result()
+	info, err := clientOf(b, c).Info(context.Background(), "cpu").Result()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,25 +9,37 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// cacheMends are the replies that stay the same until somebody acts, by what is in
-// them: an error inside a script comes wrapped differently by each version of Redis.
-// Whatever is not here mends itself or may: LOADING, READONLY, OOM, MASTERDOWN,
-// CLUSTERDOWN, BUSY, too many clients, every fault of the network.
-var cacheMends = []struct{ reply, mend string }{
-	{"NOAUTH", "put user and password into cache.url"},
-	{"WRONGPASS", "check user and password in cache.url"},
-	{"NOPERM", cacheRights},
-	{"The user executing the script can't", cacheRights},
-	{"DENIED", "set a password in Redis, or let it listen to this host"},
-	{"DB index is out of range", "check the database number at the end of cache.url"},
-	{"SELECT is not allowed", "take the database number out of cache.url"},
-	{"MOVED", "point cache.url to a single Redis; a cluster is not supported"},
-	{"CROSSSLOT", "point cache.url to a single Redis; a cluster is not supported"},
-	{"unknown command", "use Redis 6.2 or later, with EVAL and EVALSHA enabled"},
-	{"syntax error", "use Redis 6.2 or later: SET with PXAT"},
+// cacheMends tell what to do about replies, by what is in them: an error inside a script
+// comes wrapped differently by each version of Redis. A final one stays the same until
+// somebody acts. All else mends itself or may, as does every fault of the network.
+var cacheMends = []struct {
+	reply, mend string
+	final       bool
+}{
+	{"NOAUTH", "put user and password into cache.url", true},
+	{"WRONGPASS", "check user and password in cache.url", true},
+	{"NOPERM", cacheRights, true},
+	{"The user executing the script can't", cacheRights, true},
+	{"DENIED", "set a password in Redis, or let it listen to this host", true},
+	{"DB index is out of range", "check the database number at the end of cache.url", true},
+	{"SELECT is not allowed", "a cluster has database 0 only: take the number out of cache.url", true},
+	{"MOVED", "what was a single Redis has become a node of a cluster: start scry again", true},
+	{"CROSSSLOT", "what was a single Redis has become a node of a cluster: start scry again", true},
+	{"unknown command 'sentinel'", "what answers at cache.url is no Sentinel: correct its port (26379), or take cache.sentinel out", true},
+	{"unknown command", "use Redis 6.2 or later, with EVAL and EVALSHA enabled", true},
+	{"syntax error", "use Redis 6.2 or later: SET with PXAT", true},
+
+	{"READONLY", "if no failover is under way, write the master's address in cache.url", false},
+	{"OOM", "raise maxmemory of Redis, or shorten cache.ttl", false},
+	{"LOADING", "Redis reads its data from disk, which may take minutes", false},
+	{"MASTERDOWN", "the replica at cache.url has lost its master: bring that back", false},
+	{"CLUSTERDOWN", "slots have no master: see redis-cli --cluster check, and bring the node back or promote its replica", false},
+	{"TRYAGAIN", "a slot is being moved", false},
+	{"NOREPLICAS", "too few replicas are in step for min-replicas-to-write: bring them back", false},
+	{"MISCONF", "Redis cannot write to its disk: see its log", false},
 }
 
-const cacheRights = "allow the Redis user of cache.url ~pred:* +eval +evalsha +mget +time +set +get +ping"
+const cacheRights = "allow the Redis user of cache.url ~pred:* +eval +evalsha +mget +time +set +get +ping, in a cluster +cluster|slots +asking too; a Sentinel's user is allowed +sentinel +subscribe +ping &*"
 
 // cacheError says whose error it is and marks as Permanent, with the mend, what no
 // retry mends.
@@ -39,21 +51,28 @@ func cacheError(err error) error {
 	var reply redis.Error
 	if errors.As(err, &reply) {
 		for _, m := range cacheMends {
-			if strings.Contains(reply.Error(), m.reply) {
-				return Permanent(fmt.Errorf("%w; %s", err, m.mend))
+			if !strings.Contains(reply.Error(), m.reply) {
+				continue
 			}
+			if err = fmt.Errorf("%w; %s", err, m.mend); m.final {
+				return Permanent(err)
+			}
+			return err
+		}
+		if errors.Is(err, redis.Nil) {
+			return fmt.Errorf("%w; the Sentinels know no such master: check cache.sentinel.master against SENTINEL MASTERS", err)
 		}
 		return err
 	}
-	var untrusted *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
 	switch {
-	case errors.As(err, &untrusted):
-		return Permanent(fmt.Errorf("%w; use the name in the server's certificate in cache.url, and an authority this system trusts", err))
 	case errors.As(err, &notTLS):
 		return Permanent(fmt.Errorf("%w; the server speaks no TLS there: write redis:// in cache.url, or its TLS port", err))
 	case strings.Contains(err.Error(), "redis: can't parse"), strings.Contains(err.Error(), "redis: invalid reply"):
 		return Permanent(fmt.Errorf("%w; what answers at cache.url is no Redis: check host and port", err))
+	}
+	if mend := tlsMend(err, "Redis", "cache.url", "cache.tls"); mend != "" {
+		return fmt.Errorf("%w; %s", err, mend)
 	}
 	return err
 }

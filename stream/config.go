@@ -47,7 +47,7 @@ type TLSConfig struct {
 	Cert string `yaml:"cert"`
 	// Key is the PEM file of Cert's private key.
 	Key string `yaml:"key"`
-	// ServerName is the name the brokers' certificates are checked against. Default: each broker's host.
+	// ServerName is the name the servers' certificates are checked against. Default: the host of each.
 	ServerName string `yaml:"server_name"`
 }
 
@@ -108,12 +108,27 @@ type OutputConfig struct {
 
 // CacheConfig is the Redis that holds each entity's newest prediction.
 type CacheConfig struct {
-	// URL is the server's, redis:// or rediss:// with user, password and database; empty: no cache.
+	// URL is redis:// or, with TLS, rediss://, with user, password, host and database; empty: no cache.
+	// It leads to a single server, to any node of a cluster, or to a Sentinel; ?addr=HOST:PORT adds another.
 	URL config.Secret `yaml:"url" mask:"url"`
+	// Sentinel is for a Redis that Sentinels watch, which then are what url leads to.
+	Sentinel SentinelConfig `yaml:"sentinel"`
+	// TLS encrypts the connections.
+	TLS TLSConfig `yaml:"tls"`
 	// TTL counts from the event's time; 0: never expires.
 	TTL time.Duration `yaml:"ttl" min:"0"`
 	// OnFailure is block (the stream waits for Redis) or skip (counted; mend with `scry cache rebuild`).
 	OnFailure string `yaml:"on_failure" enum:"block,skip"`
+}
+
+// SentinelConfig is which server to ask Sentinels for, and as whom. User and password of cache.url are Redis' own.
+type SentinelConfig struct {
+	// Master is the name that the Sentinels know the master by; empty: there are none.
+	Master string `yaml:"master"`
+	// User is the Sentinels' user, if they want one.
+	User string `yaml:"user"`
+	// Password is the Sentinels' password, if they want one.
+	Password config.Secret `yaml:"password"`
 }
 
 // DeliveryConfig is what is promised and what may be in flight.

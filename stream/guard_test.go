@@ -94,7 +94,7 @@ func TestGuardEqualsItsModel(t *testing.T) {
 	hour := time.Hour
 	times := []time.Duration{-48 * hour, -25 * hour, -24*hour - time.Minute, -23 * hour, -time.Minute, -time.Millisecond, 0, time.Minute, 59 * time.Minute, 90 * time.Minute, 1e6 * hour}
 	rapid.Check(t, func(t *rapid.T) {
-		if err := c.client.FlushAll(ctx).Err(); err != nil {
+		if err := clientOf(t, c).FlushAll(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
 		start, model := now(), newGuardModel(now)
@@ -133,7 +133,7 @@ func checkStored(t *rapid.T, c *cache, model guardModel, before map[string]Versi
 		} else {
 			expireAt *= int64(time.Millisecond)
 		}
-		if got, err := c.client.PExpireTime(ctx, "pred:buyer:"+entity).Result(); err != nil || int64(got) != expireAt {
+		if got, err := clientOf(t, c).PExpireTime(ctx, "pred:buyer:"+entity).Result(); err != nil || int64(got) != expireAt {
 			t.Fatalf("%q expires at %v, %v, want %v", entity, got, err, want.expireAt)
 		}
 		if old := before[entity]; string(value[6:38]) < string(old[:]) {
@@ -243,7 +243,7 @@ func TestGuardOverwritesWhatIsNoPrediction(t *testing.T) {
 		`{"w":"ffffffffffffffffffffffffffffffff","score":1}`,
 		`{"v":"           ffffffffffffffffffffff","score":1}`,
 	} {
-		c.client.Set(ctx, "pred:buyer:u1", foreign, 0)
+		clientOf(t, c).Set(ctx, "pred:buyer:u1", foreign, 0)
 		if r, err := c.write(ctx, []cacheRow{mine}); err != nil || r.written != 1 {
 			t.Errorf("over %q: %+v, %v", foreign, r, err)
 		}
@@ -251,13 +251,13 @@ func TestGuardOverwritesWhatIsNoPrediction(t *testing.T) {
 			t.Errorf("over %q: holds %q, %v", foreign, value, err)
 		}
 	}
-	c.client.Del(ctx, "pred:buyer:u1")
-	c.client.LPush(ctx, "pred:buyer:u1", "a list")
+	clientOf(t, c).Del(ctx, "pred:buyer:u1")
+	clientOf(t, c).LPush(ctx, "pred:buyer:u1", "a list")
 	if r, err := c.write(ctx, []cacheRow{mine}); err != nil || r.written != 1 {
 		t.Errorf("over a list: %+v, %v", r, err)
 	}
 	// And a prediction with every digit up is one.
-	c.client.Set(ctx, "pred:buyer:u1", `{"v":"ffffffffffffffffffffffffffffffff"}`, 0)
+	clientOf(t, c).Set(ctx, "pred:buyer:u1", `{"v":"ffffffffffffffffffffffffffffffff"}`, 0)
 	if r, err := c.write(ctx, []cacheRow{mine}); err != nil || r.stale != 1 {
 		t.Errorf("over the newest there can be: %+v, %v", r, err)
 	}
@@ -278,7 +278,7 @@ func TestGuardComparesDigitsInAnyLocale(t *testing.T) {
 	}
 	c := startRedis(t).cache(t)
 	ctx := context.Background()
-	if danish, err := c.client.Eval(ctx, "return 'aa' > 'b'", nil).Bool(); err != nil || !danish {
+	if danish, err := clientOf(t, c).Eval(ctx, "return 'aa' > 'b'", nil).Bool(); err != nil || !danish {
 		t.Skipf("Redis speaks no Danish: %v", err)
 	}
 	var rows []cacheRow

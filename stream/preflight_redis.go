@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"scry/predictor"
 )
 
@@ -33,16 +35,22 @@ func redisPreflight(ctx context.Context, cfg CacheConfig, d *predictor.Deploymen
 		}
 		return []Finding{f}
 	}
-	info, err := redisInfo(ctx, c)
+	if _, err := c.get(ctx, nil); err != nil { // a ping is answered by a broken cluster, and to whoever may read nothing
+		return []Finding{{Level: Fail, What: "redis", Detail: where + ": " + err.Error()}}
+	}
+	masters, err := c.masters(ctx)
 	if err != nil {
 		return []Finding{{Level: OK, What: "redis", Detail: where + " answers; it does not say how it is set up: " + err.Error()}}
 	}
-	return judgeRedis(where, info, cfg.TTL)
+	if len(masters) == 1 && cfg.Sentinel.Master != "" {
+		where = cfg.Sentinel.Master + ", named by the Sentinels at " + where
+	}
+	return judgeRedis(where, masters, cfg.TTL)
 }
 
 // redisInfo reads what INFO says, by its names.
-func redisInfo(ctx context.Context, c *cache) (map[string]string, error) {
-	text, err := c.client.Info(ctx).Result()
+func redisInfo(ctx context.Context, client *redis.Client) (map[string]string, error) {
+	text, err := client.Info(ctx).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +66,29 @@ func redisInfo(ctx context.Context, c *cache) (map[string]string, error) {
 // nearly is the share of maxmemory from which it counts as close.
 const nearly = 0.8
 
-// judgeRedis says what a server's INFO means for the cache.
-func judgeRedis(where string, info map[string]string, ttl time.Duration) (findings []Finding) {
+// judgeRedis says what the INFO of the masters means for the cache.
+func judgeRedis(where string, masters []redisNode, ttl time.Duration) []Finding {
+	if len(masters) == 1 && masters[0].info["cluster_enabled"] != "1" {
+		return judgeNode(where, masters[0].info, ttl)
+	}
+	findings := []Finding{{Level: OK, What: "redis", Detail: fmt.Sprintf("%s answers, a cluster with %s", where, plural(len(masters), "master"))}}
+	for _, m := range masters {
+		findings = append(findings, judgeNode(m.addr, m.info, ttl)...)
+	}
+	return findings
+}
+
+// judgeNode says what a server's INFO means for the cache.
+func judgeNode(where string, info map[string]string, ttl time.Duration) (findings []Finding) {
 	add := func(level Level, mend, format string, args ...any) {
 		findings = append(findings, Finding{Level: level, What: "redis", Mend: mend, Detail: fmt.Sprintf(format, args...)})
 	}
 	server := where + " answers"
 	if v := info["redis_version"]; v != "" {
 		server += ", Redis " + v
+	}
+	if n, _ := strconv.Atoi(info["connected_slaves"]); n > 0 {
+		server += ", " + plural(n, "replica")
 	}
 	if info["aof_enabled"] == "1" {
 		server += ", append-only file on"
@@ -78,9 +101,6 @@ func judgeRedis(where string, info map[string]string, ttl time.Duration) (findin
 	}
 	if info["role"] == "slave" {
 		add(Fail, "write the primary's address in cache.url", "%s is a replica: it refuses writes", where)
-	}
-	if info["cluster_enabled"] == "1" {
-		add(Fail, "point cache.url to a single Redis", "%s is a node of a cluster, which is not supported", where)
 	}
 	used, _ := strconv.ParseFloat(info["used_memory"], 64)
 	most, _ := strconv.ParseFloat(info["maxmemory"], 64)

@@ -198,14 +198,16 @@ func TestJudgeRedis(t *testing.T) {
 		{"old", "redis_version=6.0.16", 0, Fail, "no PXAT"},
 		{"new enough", "redis_version=6.2.0", 0, OK, "Redis 6.2.0"},
 		{"replica", "role=slave", 0, Fail, "is a replica"},
-		{"cluster", "cluster_enabled=1", 0, Fail, "a cluster"},
+		{"replicas", "connected_slaves=2", 0, OK, "2 replicas"},
+		{"cluster", "cluster_enabled=1", 0, OK, "a cluster with 1 master"},
+		{"full node", "cluster_enabled=1 maxmemory=104857600 maxmemory_policy=noeviction used_memory=94371840", 0, Warn, "90 of 100 MiB used"},
 	} {
 		info := map[string]string{}
 		for pair := range strings.FieldsSeq(c.info) {
 			name, value, _ := strings.Cut(pair, "=")
 			info[name] = value
 		}
-		all := judgeRedis("redis://r:6379", info, c.ttl)
+		all := judgeRedis("redis://r:6379", []redisNode{{"10.0.0.1:6379", info}}, c.ttl)
 		found(t, all, c.level, "redis", c.part)
 		if n := len(notOK(slices.Clone(all))); c.level == OK && n > 0 || n > 1 {
 			t.Errorf("%s:\n%s", c.name, listed(all))

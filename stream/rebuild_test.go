@@ -92,11 +92,21 @@ func FuzzCachedFrom(f *testing.F) {
 	})
 }
 
+// losses is scry_cache_losses_total.
+func (r *running) losses(t *testing.T) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := r.metrics.cacheLosses.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
+
 // A restarted Redis is noticed and counted, and what it lost is healed.
 func TestRedisRestartIsNoticedAndHealed(t *testing.T) {
 	r := startRedis(t)
 	h := newHarness(t, 2)
-	h.cfg.Cache.URL = config.Secret("redis://" + r.addr + "/0")
+	h.cfg.Cache.URL = config.Secret("redis://" + r.Addr + "/0")
 	h.cfg.Input.Entity = "user"
 	c := h.run(doubler())
 	h.produce(0, event(1, "a"), event(0.4, "b"))
@@ -116,21 +126,14 @@ func TestRedisRestartIsNoticedAndHealed(t *testing.T) {
 	}
 	h.eventually("all is cached", func() bool { return len(read()) == 4 })
 	before := read()
-	losses := func() float64 {
-		var m dto.Metric
-		if err := c.metrics.cacheLosses.Write(&m); err != nil {
-			t.Fatal(err)
-		}
-		return m.GetCounter().GetValue()
-	}
-	if n := losses(); n != 0 {
+	if n := c.losses(t); n != 0 {
 		t.Errorf("%v losses before any", n)
 	}
-	r.kill()
-	if err := r.start(); err != nil {
+	r.Kill()
+	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h.eventually("the restart is counted", func() bool { return len(read()) == 0 && losses() == 1 })
+	h.eventually("the restart is counted", func() bool { return len(read()) == 0 && c.losses(t) == 1 })
 
 	sum, err := RebuildCache(context.Background(), h.cfg, doubler(), Rebuild{}, Env{})
 	if err != nil || sum != (Rebuilt{Written: 4}) {

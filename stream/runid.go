@@ -2,26 +2,27 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
-// watchRedis looks at Redis' run id after each connection and every ten seconds, until
+// watchRedis looks at the run id of Redis, of each master, after each connection and every ten seconds, until
 // ctx ends. Another id means another process or another server: what the last one had
 // acknowledged may be gone, and only somebody who knows can say. A server that does
 // not tell its id (or whose user may not run INFO) is not watched.
 func (c *Consumer) watchRedis(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	var known string
+	var known []string
 	for {
-		id := c.cache.runID(ctx)
-		if known != "" && id != "" && id != known {
+		ids := c.cache.runIDs(ctx)
+		if replaced(known, ids) {
 			c.metrics.cacheLosses.Inc()
-			c.log.Warn("Redis was restarted or replaced and may have lost predictions; if it keeps nothing on disk, run: scry cache rebuild -c scry.yaml",
-				"run_id", id, "was", known)
+			c.log.Warn("Redis was restarted, replaced or failed over and may have lost predictions; unless it keeps all on disk, run: scry cache rebuild -c scry.yaml",
+				"run_ids", ids, "were", known)
 		}
-		if id != "" {
-			known = id
+		if ids != nil {
+			known = ids
 		}
 		select {
 		case <-ctx.Done():
@@ -32,13 +33,29 @@ func (c *Consumer) watchRedis(ctx context.Context) {
 	}
 }
 
-// runID is what names the server's process, empty when it does not say.
-func (c *cache) runID(ctx context.Context) string {
+// replaced reports whether another master has taken the place of a known one. A cluster
+// that only grows or only shrinks hands its slots over first.
+func replaced(known, ids []string) bool {
+	missing := func(from []string) func(string) bool {
+		return func(id string) bool { return !slices.Contains(from, id) }
+	}
+	return slices.ContainsFunc(known, missing(ids)) && slices.ContainsFunc(ids, missing(known))
+}
+
+// runIDs are what names the processes of the masters, nil when one does not say.
+func (c *cache) runIDs(ctx context.Context) (ids []string) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	info, err := redisInfo(ctx, c)
+	masters, err := c.masters(ctx)
 	if err != nil {
-		return ""
+		return nil
 	}
-	return info["run_id"]
+	for _, m := range masters {
+		if m.info["run_id"] == "" {
+			return nil
+		}
+		ids = append(ids, m.info["run_id"])
+	}
+	slices.Sort(ids)
+	return ids
 }

@@ -140,7 +140,7 @@ func TestTLSFollowsRotatedFiles(t *testing.T) {
 
 	server.Store(second.server())
 	err = ping(t, opts)
-	if explained, permanent := k.explain(err); err == nil || permanent || !strings.HasSuffix(explained.Error(), "give the brokers' authority in kafka.tls.ca") {
+	if explained, permanent := k.explain(err); err == nil || permanent || !strings.HasSuffix(explained.Error(), "give the authority of the brokers in kafka.tls.ca") {
 		t.Errorf("with the old files: %v, permanent %v", explained, permanent)
 	}
 

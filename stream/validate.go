@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"scry/internal/config"
 	"scry/predictor/feature"
 )
@@ -37,7 +35,7 @@ func (k KafkaConfig) validate(faults *config.Faults) {
 	if len(k.Group) > maxName {
 		faults.Add("kafka.group", k.Group, "longer than 249 characters", "write a shorter name")
 	}
-	k.TLS.validate(faults)
+	k.TLS.validate("kafka.tls", faults)
 	k.SASL.validate(faults)
 }
 
@@ -60,16 +58,16 @@ func addressProblem(address string) string {
 	return ""
 }
 
-func (c TLSConfig) validate(faults *config.Faults) {
+func (c TLSConfig) validate(at string, faults *config.Faults) {
 	switch {
 	case c.Cert != "" && c.Key == "":
-		faults.Add("kafka.tls.key", "", "the certificate in kafka.tls.cert needs its private key", "write the path of the key's PEM file")
+		faults.Add(at+".key", "", "the certificate in "+at+".cert needs its private key", "write the path of the key's PEM file")
 	case c.Key != "" && c.Cert == "":
-		faults.Add("kafka.tls.cert", "", "the key in kafka.tls.key needs its certificate", "write the path of the certificate's PEM file")
+		faults.Add(at+".cert", "", "the key in "+at+".key needs its certificate", "write the path of the certificate's PEM file")
 	}
 	if !c.Enabled && c != (TLSConfig{}) {
-		faults.Add("kafka.tls.enabled", "false", "TLS is set up but off: connections would be in the clear",
-			"write true, or take the other kafka.tls keys out")
+		faults.Add(at+".enabled", "false", "TLS is set up but off: connections would be in the clear",
+			"write true, or take the other "+at+" keys out")
 	}
 }
 
@@ -169,10 +167,17 @@ func (c CacheConfig) validate(faults *config.Faults) {
 	if c.URL == "" {
 		return
 	}
-	if _, err := redis.ParseURL(c.URL.Reveal()); err != nil {
+	o, err := c.options()
+	if err != nil {
 		// What the parser says may quote a part of the password.
-		faults.Add("cache.url", c.URL.MaskedURL(), "not a Redis URL",
-			"write redis://user:password@host:6379/0 (rediss:// for TLS) with the password percent-encoded, or leave it empty for no cache")
+		faults.Add("cache.url", c.URL.MaskedURL(), "not a Redis URL", cacheURLMend+", or leave it empty for no cache")
+		return
+	}
+	c.TLS.Enabled = o.TLSConfig != nil // rediss:// says so too
+	c.TLS.validate("cache.tls", faults)
+	if c.Sentinel.Master == "" && c.Sentinel != (SentinelConfig{}) {
+		faults.Add("cache.sentinel.master", "", "the Sentinels' user or password is given, but not whom to ask them for",
+			"write the master's name, as SENTINEL MASTERS shows it, or take cache.sentinel out")
 	}
 }
 

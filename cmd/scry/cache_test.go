@@ -19,7 +19,7 @@ import (
 // greatest version in the output topic.
 func TestFlushUnderLoadIsHealed(t *testing.T) {
 	r := newOwnRedis(t)
-	w := newWorldAt(t, testenv.Kafka(t), r.addr, 4)
+	w := newWorldAt(t, testenv.Kafka(t), r.server.Addr, 4)
 	events, _ := sharedEvents(t)
 	config := w.config(filepath.Join(testenv.Shared(t), "models", "osi-xgb"))
 	w.scry("run", "-c", config)

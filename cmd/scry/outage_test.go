@@ -77,7 +77,7 @@ func (b *ownBroker) kill() {
 func TestBrokerAndRedisDownUnderLoad(t *testing.T) {
 	b := startBroker(t)
 	r := newOwnRedis(t)
-	w := newWorldAt(t, fmt.Sprintf("127.0.0.1:%d", b.port), r.addr, 4)
+	w := newWorldAt(t, fmt.Sprintf("127.0.0.1:%d", b.port), r.server.Addr, 4)
 	events, _ := sharedEvents(t)
 	model := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	w.scry("run", "-c", w.config(model))
@@ -129,34 +129,26 @@ func TestBrokerAndRedisDownUnderLoad(t *testing.T) {
 // ownRedis is a Redis that a test may kill.
 type ownRedis struct {
 	t      *testing.T
-	addr   string
-	cmd    *exec.Cmd
+	server *testenv.RedisServer
 	client *redis.Client
 }
 
 func newOwnRedis(t *testing.T) *ownRedis {
 	t.Helper()
-	testenv.Redis(t) // skips, or fails, where there is no redis-server
-	r := &ownRedis{t: t, addr: fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))}
-	r.client = redis.NewClient(&redis.Options{Addr: r.addr})
-	r.start()
-	t.Cleanup(func() { _ = r.client.Close(); r.kill() })
+	r := &ownRedis{t: t, server: testenv.StartRedis(t)}
+	r.client = redis.NewClient(&redis.Options{Addr: r.server.Addr})
+	t.Cleanup(func() { _ = r.client.Close() })
 	return r
 }
 
 func (r *ownRedis) start() {
 	r.t.Helper()
-	_, port, _ := strings.Cut(r.addr, ":")
-	r.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
-	if err := r.cmd.Start(); err != nil {
+	if err := r.server.Start(); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func (r *ownRedis) kill() {
-	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
-}
+func (r *ownRedis) kill() { r.server.Kill() }
 
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()

@@ -1,15 +1,19 @@
 package testenv
 
 import (
-	"bytes"
-	"errors"
+	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Redis returns the address of a real Redis, host:port: $SCRY_TEST_REDIS, which other
@@ -20,76 +24,124 @@ func Redis(t testing.TB) string {
 	if addr := os.Getenv(redisEnv); addr != "" {
 		return addr
 	}
+	return StartRedis(t).Addr
+}
+
+// A RedisServer is a redis-server that a test may configure, empty and kill. It keeps
+// nothing on disk unless its arguments say otherwise.
+type RedisServer struct {
+	Addr   string // host:port
+	binary string
+	args   []string
+	cmd    *exec.Cmd
+}
+
+// StartRedis runs redis-server from the PATH with args besides, and ends it with the test.
+// With a --tls-cert-file among them it speaks TLS only. Without a redis-server the test is
+// skipped, or fails under SCRY_REQUIRE_SERVICES=1.
+func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
-		absent(t, requireServices, "needs a real Redis: install redis-server, or set "+redisEnv+"=host:port")
+		absent(t, requireServices, "needs a real Redis: install redis-server; where one for all will do, "+redisEnv+"=host:port")
 	}
-	for try := 1; ; try++ {
-		addr, err := startRedis(t, binary)
-		if err == nil {
-			return addr
+	s := &RedisServer{binary: binary, args: append([]string{"--save", "", "--bind", "127.0.0.1", "--dir", t.TempDir()}, args...)}
+	for range 5 { // somebody may take the port between our look and Redis' own
+		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(redisPort(t)))
+		if err = s.Start(); err == nil {
+			t.Cleanup(s.Kill)
+			return s
 		}
-		if try == 3 { // someone else may have taken the free port meanwhile
-			t.Fatal(err)
+	}
+	t.Fatal(err)
+	return nil
+}
+
+// redisPort returns a free one, whose cluster bus' port, 10000 higher, is there and free too.
+func redisPort(t testing.TB) int {
+	for {
+		port := FreePort(t)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000))); err == nil {
+			l.Close()
+			return port
 		}
 	}
 }
 
-func startRedis(t testing.TB, binary string) (addr string, err error) {
-	port := strconv.Itoa(FreePort(t))
-	var log bytes.Buffer
-	cmd := exec.Command(binary, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("start redis-server: %w", err)
+// Start starts it again after Kill, at the same address. It returns when Redis serves.
+func (s *RedisServer) Start() error {
+	_, port, _ := net.SplitHostPort(s.Addr)
+	listen := []string{"--port", port}
+	if slices.Contains(s.args, "--tls-cert-file") {
+		listen = []string{"--port", "0", "--tls-port", port}
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // killed below, or its log says why
-		close(ended)
-	}()
-	end := func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	}
-	addr = net.JoinHostPort("127.0.0.1", port)
-	if err := awaitPong(addr, ended); err != nil {
-		end()
-		return "", fmt.Errorf("redis-server on port %s: %w\n%s", port, err, log.Bytes())
-	}
-	t.Cleanup(end)
-	return addr, nil
+	return s.run(append(listen, s.args...), "Ready to accept connections")
 }
 
-// awaitPong returns nil when the server answers, an error when it ended or 10 s passed.
-func awaitPong(addr string, ended <-chan struct{}) error {
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for time.Now().Before(deadline) {
-		select {
-		case <-ended:
-			return errors.New("ended")
-		case <-tick.C:
-			if pings(addr) {
-				return nil
-			}
-		}
-	}
-	return errors.New("does not answer PING")
-}
-
-func pings(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+// run starts the process and waits for ready in its log.
+func (s *RedisServer) run(args []string, ready string) error {
+	s.cmd = exec.Command(s.binary, args...)
+	endWithParent(s.cmd)
+	out, err := s.cmd.StdoutPipe()
 	if err != nil {
-		return false
+		return err
 	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return false
+	s.cmd.Stderr = s.cmd.Stdout
+	if err := s.cmd.Start(); err != nil {
+		return err
 	}
-	answer := make([]byte, 5)
-	_, err = conn.Read(answer)
-	return err == nil && string(answer) == "+PONG"
+	var log strings.Builder
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		fmt.Fprintln(&log, lines.Text())
+		if strings.Contains(lines.Text(), ready) {
+			go func() { // or it blocks on a full pipe
+				for lines.Scan() {
+				}
+			}()
+			return nil
+		}
+	}
+	_ = s.cmd.Wait() // its log says why
+	return fmt.Errorf("redis-server did not start:\n%s", &log)
+}
+
+// Kill is kill -9.
+func (s *RedisServer) Kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait() // killed
+}
+
+// Do sends one command, on a connection of its own without a password.
+func (s *RedisServer) Do(t testing.TB, args ...any) any {
+	t.Helper()
+	reply, err := s.try(args...)
+	if err != nil {
+		t.Fatalf("%v at %s: %v", args, s.Addr, err)
+	}
+	return reply
+}
+
+func (s *RedisServer) try(args ...any) (any, error) {
+	client := redis.NewClient(&redis.Options{Addr: s.Addr})
+	defer client.Close()
+	return client.Do(context.Background(), args...).Result()
+}
+
+// await returns when the reply to a command holds each of parts.
+func (s *RedisServer) await(t testing.TB, command string, parts ...string) {
+	t.Helper()
+	var args []any
+	for arg := range strings.FieldsSeq(command) {
+		args = append(args, arg)
+	}
+	var text string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		reply, err := s.try(args...)
+		text = fmt.Sprint(reply, err)
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) }) {
+			return
+		}
+	}
+	t.Fatalf("%s at %s does not come to %q within a minute: %s", command, s.Addr, parts, text)
 }

@@ -2,8 +2,8 @@ package testenv
 
 import (
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -45,6 +45,8 @@ func TestAbsentSkipsOrFails(t *testing.T) {
 		{"shared", requireShared, sharedEnv, func(t testing.TB) { Shared(t) }},
 		{"kafka", requireServices, kafkaEnv, func(t testing.TB) { Kafka(t) }},
 		{"redis", requireServices, redisEnv, func(t testing.TB) { Redis(t) }},
+		{"a Redis cluster", requireServices, "install redis-server", func(t testing.TB) { StartRedisCluster(t) }},
+		{"Redis Sentinels", requireServices, "install redis-server", func(t testing.TB) { StartRedisSentinels(t) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Chdir("/")
@@ -88,25 +90,38 @@ func TestSharedIsFoundAboveAndByName(t *testing.T) {
 
 func TestRedisAnswersAndEnds(t *testing.T) {
 	var addr string
+	answers := func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	}
 	t.Run("running", func(t *testing.T) {
-		addr = Redis(t)
-		if !pings(addr) {
+		if addr = Redis(t); !answers() {
 			t.Errorf("%s does not answer", addr)
 		}
 	})
-	if addr != "" && os.Getenv(redisEnv) == "" && pings(addr) {
+	if addr != "" && os.Getenv(redisEnv) == "" && answers() {
 		t.Errorf("%s still answers after the test", addr)
 	}
 }
 
 func TestRedisThatDoesNotStart(t *testing.T) {
-	ends, err := exec.LookPath("false")
-	if err != nil {
-		t.Skip("no program named false")
+	s := StartRedis(t)
+	s.Kill()
+	s.args = append(s.args, "--no-such-option", "1")
+	if err := s.Start(); err == nil || !strings.Contains(err.Error(), "no-such-option") {
+		t.Errorf("Start with a wrong option = %v, want its log", err)
 	}
-	if _, err := startRedis(t, ends); err == nil || !strings.Contains(err.Error(), "ended") {
-		t.Errorf("startRedis of a program that ends = %v", err)
-	}
+}
+
+func TestRedisClusterAndSentinels(t *testing.T) {
+	c := StartRedisCluster(t)
+	c.Masters[2].await(t, "cluster info", "cluster_state:ok", "cluster_slots_ok:16384")
+	s := StartRedisSentinels(t)
+	s.Sentinels[1].await(t, "sentinel ckquorum "+s.Name, "3 usable Sentinels")
 }
 
 func TestKafkaGivesTheAddress(t *testing.T) {
