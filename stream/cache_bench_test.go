@@ -9,16 +9,26 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"scry/internal/testenv"
 )
 
 // BenchmarkCacheWrite writes 200-byte values of distinct, known entities to a real
 // Redis. cpu-ns/row is what this process spends, redis-ns/row what Redis does.
 func BenchmarkCacheWrite(b *testing.B) {
-	s := startRedis(b)
+	for _, mode := range []struct{ name, addr string }{
+		{"single", startRedis(b).Addr},
+		{"cluster", testenv.StartRedisCluster(b).Masters[0].Addr},
+	} {
+		b.Run(mode.name, func(b *testing.B) { benchCacheWrite(b, mode.addr) })
+	}
+}
+
+func benchCacheWrite(b *testing.B, addr string) {
 	tick := int64(1_764_000_000_000)
 	for _, n := range []int{1, 16, 128, 512, 4096} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			c := s.cache(b)
+			c := dialCache(b, "redis://"+addr, nil)
 			ctx := context.Background()
 			rows := benchRows(n)
 			if _, err := c.write(ctx, rows); err != nil {
@@ -131,15 +141,14 @@ func ownCPU() time.Duration {
 }
 
 func redisCPU(b *testing.B, c *cache) time.Duration {
-	info, err := clientOf(b, c).Info(context.Background(), "cpu").Result()
+	masters, err := c.masters(context.Background())
 	if err != nil {
 		b.Fatal(err)
 	}
 	var sum float64
-	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if name == "used_cpu_user" || name == "used_cpu_sys" {
-			seconds, err := strconv.ParseFloat(value, 64)
+	for _, m := range masters {
+		for _, name := range []string{"used_cpu_user", "used_cpu_sys"} {
+			seconds, err := strconv.ParseFloat(m.info[name], 64)
 			if err != nil {
 				b.Fatal(err)
 			}

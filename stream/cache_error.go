@@ -9,13 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+type cacheMend struct {
+	reply, mend string
+	final       bool
+}
+
 // cacheMends tell what to do about replies, by what is in them: an error inside a script
 // comes wrapped differently by each version of Redis. A final one stays the same until
 // somebody acts. All else mends itself or may, as does every fault of the network.
-var cacheMends = []struct {
-	reply, mend string
-	final       bool
-}{
+var cacheMends = []cacheMend{
 	{"NOAUTH", "put user and password into cache.url", true},
 	{"WRONGPASS", "check user and password in cache.url", true},
 	{"NOPERM", cacheRights, true},
@@ -25,7 +27,6 @@ var cacheMends = []struct {
 	{"SELECT is not allowed", "a cluster has database 0 only: take the number out of cache.url", true},
 	{"MOVED", "what was a single Redis has become a node of a cluster: start scry again", true},
 	{"CROSSSLOT", "what was a single Redis has become a node of a cluster: start scry again", true},
-	{"unknown command 'sentinel'", "what answers at cache.url is no Sentinel: correct its port (26379), or take cache.sentinel out", true},
 	{"unknown command", "use Redis 6.2 or later, with EVAL and EVALSHA enabled", true},
 	{"syntax error", "use Redis 6.2 or later: SET with PXAT", true},
 
@@ -39,7 +40,16 @@ var cacheMends = []struct {
 	{"MISCONF", "Redis cannot write to its disk: see its log", false},
 }
 
-const cacheRights = "allow the Redis user of cache.url ~pred:* +eval +evalsha +mget +time +set +get +ping, in a cluster +cluster|slots +asking too; a Sentinel's user is allowed +sentinel +subscribe +ping &*"
+const cacheRights = "allow the Redis user of cache.url ~pred:* +eval +evalsha +mget +time +set +get +ping, in a cluster +cluster|slots +asking too, on every node"
+
+// sentinelMends are of the Sentinels' replies, cacheMends of the master's that they name.
+var sentinelMends = []cacheMend{
+	{"NOAUTH", "put their user and password into cache.sentinel", true},
+	{"WRONGPASS", "check cache.sentinel.user and cache.sentinel.password; those in cache.url are for Redis", true},
+	{"NOPERM", "allow the user of cache.sentinel +sentinel|get-master-addr-by-name +sentinel|sentinels +subscribe +ping &+switch-master &+replica-reconf-done", true},
+	{"unknown command", "what answers at cache.url is no Sentinel: correct its port (26379), or take cache.sentinel out", true},
+	{"redis: nil", "they know no such master: check cache.sentinel.master against SENTINEL MASTERS", false},
+}
 
 // cacheError says whose error it is and marks as Permanent, with the mend, what no
 // retry mends.
@@ -50,7 +60,11 @@ func cacheError(err error) error {
 	err = fmt.Errorf("cache: %w", err)
 	var reply redis.Error
 	if errors.As(err, &reply) {
-		for _, m := range cacheMends {
+		mends := cacheMends
+		if strings.Contains(err.Error(), "all sentinels specified") { // go-redis' words
+			mends = sentinelMends
+		}
+		for _, m := range mends {
 			if !strings.Contains(reply.Error(), m.reply) {
 				continue
 			}
@@ -58,9 +72,6 @@ func cacheError(err error) error {
 				return Permanent(err)
 			}
 			return err
-		}
-		if errors.Is(err, redis.Nil) {
-			return fmt.Errorf("%w; the Sentinels know no such master: check cache.sentinel.master against SENTINEL MASTERS", err)
 		}
 		return err
 	}

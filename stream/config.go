@@ -113,7 +113,7 @@ type CacheConfig struct {
 	URL config.Secret `yaml:"url" mask:"url"`
 	// Sentinel is for a Redis that Sentinels watch, which then are what url leads to.
 	Sentinel SentinelConfig `yaml:"sentinel"`
-	// TLS encrypts the connections.
+	// TLS encrypts the connections; rediss:// in url does too.
 	TLS TLSConfig `yaml:"tls"`
 	// TTL counts from the event's time; 0: never expires.
 	TTL time.Duration `yaml:"ttl" min:"0"`

@@ -65,7 +65,9 @@ func (s Secret) MaskedURL() string {
 		shown += mask + "@" // a lone name may be a password without its colon
 	}
 	shown += u.Host + u.EscapedPath()
-	if u.RawQuery != "" {
+	if query := u.Query(); len(query) == 1 && query.Has("addr") { // more hosts
+		shown += "?" + u.RawQuery
+	} else if u.RawQuery != "" {
 		shown += "?" + mask
 	}
 	return shown

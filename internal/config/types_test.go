@@ -78,21 +78,23 @@ func TestSecretShowsNowhere(t *testing.T) {
 
 func TestMaskedURL(t *testing.T) {
 	for url, want := range map[Secret]string{
-		"":                                 "",
-		"redis://localhost:6379/0":         "redis://localhost:6379/0",
-		"redis://user:hunter2@host:6379/0": "redis://user:****@host:6379/0",
-		"redis://:hunter2@host":            "redis://:****@host",
-		"rediss://u:p@host/0?x=hunter2":    "rediss://u:****@host/0?****",
-		"redis://hunter2@host/0":           "redis://****@host/0",
-		"redis://u:p@hunter2@host/0":       "redis://u:****@host/0",
-		"redis://u:12/hunter2@host/0":      "****",
-		"redis://u:12?hunter2@host/0":      "****",
-		"redis://u:12#hunter2@host/0":      "****",
-		"redis://u:hun/ter2@host":          "****",
-		"redis://u:%zz@host":               "****",
-		"hunter2":                          "****",
-		"redis:hunter2":                    "****",
-		"redis:///hunter2":                 "****",
+		"":                                    "",
+		"redis://localhost:6379/0":            "redis://localhost:6379/0",
+		"redis://user:hunter2@host:6379/0":    "redis://user:****@host:6379/0",
+		"redis://:hunter2@host":               "redis://:****@host",
+		"rediss://u:p@host/0?x=hunter2":       "rediss://u:****@host/0?****",
+		"redis://hunter2@host/0":              "redis://****@host/0",
+		"redis://u:p@a:1/0?addr=b:1&addr=c:1": "redis://u:****@a:1/0?addr=b:1&addr=c:1",
+		"redis://a:1?addr=b:1&x=hunter2":      "redis://a:1?****",
+		"redis://u:p@hunter2@host/0":          "redis://u:****@host/0",
+		"redis://u:12/hunter2@host/0":         "****",
+		"redis://u:12?hunter2@host/0":         "****",
+		"redis://u:12#hunter2@host/0":         "****",
+		"redis://u:hun/ter2@host":             "****",
+		"redis://u:%zz@host":                  "****",
+		"hunter2":                             "****",
+		"redis:hunter2":                       "****",
+		"redis:///hunter2":                    "****",
 	} {
 		if got := url.MaskedURL(); got != want {
 			t.Errorf("%s shows as %s, want %s", url.Reveal(), got, want)
