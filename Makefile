@@ -23,6 +23,12 @@ test: ## all tests; those that need a real Kafka or Redis skip when it is absent
 test-services: ## all tests with a real Kafka (Java 17, Maven) and Redis (redis-server); nothing skips for want of them
 	SCRY_REQUIRE_SERVICES=1 scripts/kafka.sh with go test $(RACE) -count=1 ./...
 
+faults: ## what is promised, while things break: real brokers, Redis, processes (FAULTS=all for every combination)
+	cd internal/faults && go test -tags faults -count=1 -timeout 60m -parallel 4 -run 'TestFaults|TestSabotage|TestDocs'
+
+chaos: ## the same faults mixed at random: T=10m SEED=1 (repeats the choices of another run)
+	cd internal/faults && CHAOS=$(or $(T),10m) SEED=$(SEED) go test -tags faults -count=1 -timeout 0 -v -run TestChaos
+
 bench: ## benchmarks: BENCH=regexp BENCHTIME=1s COUNT=1; compare runs with benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
 
@@ -36,6 +42,8 @@ lint: .cache/bin/staticcheck .cache/bin/golangci-lint ## go vet, staticcheck, go
 	go vet ./...
 	.cache/bin/staticcheck ./...
 	.cache/bin/golangci-lint run
+	go vet -tags faults ./stream ./internal/faults
+	.cache/bin/golangci-lint run --build-tags faults ./stream ./internal/faults
 
 vuln: .cache/bin/govulncheck ## known vulnerabilities in what the code calls
 	.cache/bin/govulncheck ./...
@@ -58,5 +66,5 @@ clean: ## what was built or fetched
 	GOBIN=$(CURDIR)/.cache/bin go install $($*)
 	@touch $@
 
-.PHONY: help build test test-services bench bench-models fuzz lint vuln generate dist clean
+.PHONY: help build test test-services faults chaos bench bench-models fuzz lint vuln generate dist clean
 .DEFAULT_GOAL := help

@@ -146,7 +146,7 @@ func (k *checker) repeated() {
 	}
 }
 
-// committedAt returns a function that tells when a commit past an offset was first seen.
+// committedAt returns a function that tells when an offset was first committed past.
 func (k *checker) committedAt(p partition) func(offset int64) time.Time {
 	var rises []Commit
 	for _, c := range k.Commits {

@@ -14,7 +14,7 @@ func (k *checker) commits() {
 	left := maps.Clone(k.partitions) // what no commit has passed
 	held := newHolding(k)
 	for _, c := range k.Commits {
-		held.until(c.At)
+		held.until(c.Seen)
 		p := c.partition()
 		if before, ok := last[p]; ok && c.Next < before.Next {
 			k.violated(K, "the commit of %v fell from %d (%s) to %d (%s)", p, before.Next, clock(before.At), c.Next, clock(c.At))
@@ -64,8 +64,8 @@ func (h *holding) until(at time.Time) {
 }
 
 // progress is P: of each partition that had an event to be delivered when a fault ended,
-// or got one after it, some is seen within Grace. A fault that begins meanwhile excuses
-// it: that one's end counts.
+// or got one after it, some is seen within Grace. Another fault meanwhile excuses it:
+// that one's end counts.
 func (k *checker) progress() {
 	for _, f := range k.Faults {
 		for p, os := range k.partitions {
@@ -90,7 +90,7 @@ func (k *checker) progress() {
 	}
 }
 
-// broken reports whether a fault began between from and to.
+// broken reports whether a fault lasted after from and before to.
 func (k *checker) broken(from, to time.Time) bool {
-	return slices.ContainsFunc(k.Faults, func(f Fault) bool { return f.Begin.After(from) && f.Begin.Before(to) })
+	return slices.ContainsFunc(k.Faults, func(f Fault) bool { return f.End.After(from) && f.Begin.Before(to) })
 }

@@ -26,7 +26,7 @@ func kept() *History {
 		for p := range int32(2) {
 			e := Event{Source: source(p, second), Entity: fmt.Sprint("u", int64(2*p)+second%2), At: at(now), Poison: second == 3}
 			h.Input = append(h.Input, e)
-			h.Commits = append(h.Commits, Commit{At: at(now), Topic: "in", Partition: p, Next: second})
+			h.Commits = append(h.Commits, Commit{At: at(now), Seen: at(now), Topic: "in", Partition: p, Next: second})
 			if e.Poison {
 				h.Dead = append(h.Dead, DeadLetter{e.Source, at(now + .1), at(now + .2)})
 				continue
@@ -119,17 +119,17 @@ func TestEachBreachIsFound(t *testing.T) {
 		{"no cache", nil, false, func(h *History) { h.AtRest = nil }},
 
 		{"a commit that falls", []Invariant{K}, false, func(h *History) {
-			h.Commits = append(h.Commits, Commit{At: at(10), Topic: "in", Partition: 0, Next: 8})
+			h.Commits = append(h.Commits, Commit{At: at(10), Seen: at(10), Topic: "in", Partition: 0, Next: 8})
 		}},
 		{"a commit of another incarnation", nil, false, func(h *History) {
-			h.Commits = append(h.Commits, Commit{At: at(10), Topic: "in", Partition: 0, Incarnation: "new", Next: 0})
+			h.Commits = append(h.Commits, Commit{At: at(10), Seen: at(10), Topic: "in", Partition: 0, Incarnation: "new", Next: 0})
 		}},
 		{"a commit before delivery", []Invariant{K}, false, func(h *History) { h.Commits[14].Next = 8 }},
 		{"a commit before the cache", []Invariant{K}, false, func(h *History) {
 			i := slices.IndexFunc(h.Cache, func(s CacheSample) bool { return s.Version == version(source(0, 6)) })
 			h.Cache[i].Version = version(source(0, 4))
 			h.Cache[i].At = at(7)
-			h.Commits[14].At = at(6.9)
+			h.Commits[14].Seen = at(6.9)
 			slices.SortFunc(h.Cache, func(a, b CacheSample) int { return a.At.Compare(b.At) })
 		}},
 		{"a commit before its dead letter", []Invariant{K}, false, func(h *History) { h.Commits[6].Next = 4 }},
@@ -139,6 +139,10 @@ func TestEachBreachIsFound(t *testing.T) {
 		{"no progress because of the next fault", nil, false, func(h *History) {
 			late(h, at(17))
 			h.Faults = append(h.Faults, Fault{"next", at(7), at(8)})
+		}},
+		{"no progress because of another fault that lasts", nil, false, func(h *History) {
+			late(h, at(17))
+			h.Faults = append(h.Faults, Fault{"other", at(5), at(8)})
 		}},
 		{"written in time, seen by no reader", []Invariant{P}, true, func(h *History) {
 			for i := range h.Output {

@@ -54,7 +54,7 @@ type History struct {
 	Dead    []DeadLetter
 	Cache   []CacheSample     // over time, in order
 	AtRest  map[string]Cached // by entity; nil: there is no cache
-	Commits []Commit          // over time, in order
+	Commits []Commit          // over time, in order of Seen; of a partition in the group's
 	Faults  []Fault
 }
 
@@ -115,10 +115,11 @@ type CacheSample struct {
 	Version string
 }
 
-// A Commit is one look at where the group stands. At is when the answer was there. Incarnation tells those of a topic
-// apart; "" when nobody recreates it.
+// A Commit is one position of the group, as written or as sampled. It counted no earlier
+// than At, and by Seen it did for certain. Incarnation tells those of a topic apart; ""
+// when nobody recreates it.
 type Commit struct {
-	At          time.Time
+	At, Seen    time.Time
 	Topic       string
 	Partition   int32
 	Incarnation string

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"scry/checkpoint"
 )
@@ -37,22 +38,16 @@ type observers struct {
 
 func observe(p *pipeline) *observers {
 	ctx, cancel := context.WithCancel(context.Background())
-	o := &observers{p: p, cancel: cancel, group: make(map[int32]Commit), next: map[string]map[int32]int64{p.out: {}, p.dlq: {}}}
+	o := &observers{p: p, cancel: cancel, group: make(map[int32]Commit), next: map[string]map[int32]int64{p.out: {}, p.dlq: {}, offsetsTopic: {}}}
 	p.t.Cleanup(o.stop)
-	reader, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.direct()...), kgo.ConsumeTopics(p.out, p.dlq),
+	reader, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.direct()...), kgo.ConsumeTopics(p.out, p.dlq, offsetsTopic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	sampler, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.direct()...))
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	p.t.Cleanup(reader.Close)
-	p.t.Cleanup(sampler.Close)
 	o.done.Go(func() { o.read(ctx, reader) })
-	o.done.Go(func() { every(ctx, 100*time.Millisecond, func() { o.sampleCommits(ctx, kadm.NewClient(sampler)) }) })
 	o.done.Go(func() { every(ctx, 100*time.Millisecond, func() { o.sampleCache(ctx) }) })
 	return o
 }
@@ -84,6 +79,8 @@ func (o *observers) read(ctx context.Context, client *kgo.Client) {
 			o.next[r.Topic][r.Partition] = r.Offset + 1
 			switch {
 			case r.Attrs.IsControl():
+			case r.Topic == offsetsTopic:
+				o.committedTo(r, now)
 			case r.Topic == o.p.out:
 				o.output = append(o.output, prediction(o.p.t, r, now))
 			default:
@@ -141,27 +138,27 @@ func parseID(id string) (s Source) {
 	return s
 }
 
-func (o *observers) sampleCommits(ctx context.Context, adm *kadm.Client) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	offsets, err := adm.FetchOffsets(ctx, o.p.group)
-	if err != nil { // brokers are down, or nobody has joined yet
+// offsetsTopic is where the group's commits are written, each and in order. What the
+// coordinator answers will not do: it may be behind for a moment after it has moved.
+const offsetsTopic = "__consumer_offsets"
+
+func (o *observers) committedTo(r *kgo.Record, now time.Time) {
+	var key kmsg.OffsetCommitKey
+	if len(r.Key) < 2 || binary.BigEndian.Uint16(r.Key) > 1 || key.ReadFrom(r.Key) != nil || key.Group != o.p.group || r.Value == nil {
+		return // a record of the group itself, of another, or one that forgets
+	}
+	var value kmsg.OffsetCommitValue
+	if err := value.ReadFrom(r.Value); err != nil {
+		o.p.t.Errorf("a commit: %v", err)
 		return
 	}
-	now := time.Now()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	offsets.Each(func(r kadm.OffsetResponse) {
-		if r.Err != nil || r.Topic != o.p.in {
-			return
-		}
-		m, _ := checkpoint.Decode(r.Metadata)
-		c := Commit{At: now, Topic: r.Topic, Partition: r.Partition, Incarnation: hex.EncodeToString(m.TopicID[:]), Next: r.At}
-		if last, ok := o.group[c.Partition]; !ok || last.Next != c.Next || last.Incarnation != c.Incarnation {
-			o.commits = append(o.commits, c)
-		}
-		o.group[c.Partition] = c
-	})
+	m, _ := checkpoint.Decode(value.Metadata)
+	c := Commit{At: r.Timestamp, Seen: now, Topic: key.Topic, Partition: key.Partition, Incarnation: hex.EncodeToString(m.TopicID[:]), Next: value.Offset}
+	if o.p.with.guarantee == "exactly_once" { // it counts when its transaction has ended
+		c.At = now
+	}
+	o.commits = append(o.commits, c)
+	o.group[c.Partition] = c
 }
 
 func (o *observers) sampleCache(ctx context.Context) {

@@ -179,6 +179,16 @@ func (m *process) wait(within time.Duration) {
 	}
 }
 
+// running are the members that run, the oldest first.
+func (p *pipeline) running() (ms []*process) {
+	for _, m := range p.members {
+		if m.running() {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
 func (m *process) running() bool {
 	select {
 	case <-m.ended:
