@@ -115,11 +115,15 @@ func (c *Consumer) commitFailed(err error) {
 	case errors.Is(err, kerr.FencedInstanceID):
 		c.fail(fenced(err))
 	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):
-		c.fail(fmt.Errorf("not allowed to commit for group %s: %w; grant READ on the group and its topics", c.cfg.Kafka.Group, err))
+		c.fail(commitRefused(c.cfg.Kafka, err))
 	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID),
 		errors.Is(err, kerr.StaleMemberEpoch):
 		c.log.Debug("commit overtaken by a rebalance", "error", err)
 	default:
 		c.log.Warn("commit failed, trying again at the next interval", "error", err)
 	}
+}
+
+func commitRefused(k KafkaConfig, err error) error {
+	return fmt.Errorf("not allowed to commit for group %s: %w; grant READ on the group and its topics", k.Group, err)
 }

@@ -24,6 +24,9 @@ func (s *session) settle(assigned map[string][]int32) {
 	ctx, cancel := context.WithTimeout(c.work, transactionTimeout)
 	defer cancel()
 	if _, _, err := s.client.ProducerID(ctx); err != nil {
+		if lasting := s.lasting(err); lasting != nil {
+			c.fail(lasting)
+		}
 		c.log.Warn("cannot begin as a producer yet", "transactional_id", c.transactional.id, "error", err)
 		return
 	}
@@ -66,6 +69,30 @@ func (s *session) pending(ctx context.Context, assigned map[string][]int32) bool
 		}
 	}
 	return false
+}
+
+// lasting returns the error that no new session mends, with what does, or nil.
+func (s *session) lasting(err error) error {
+	k := s.consumer.cfg.Kafka
+	switch {
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		return transactionsRefused(k, err)
+	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):
+		return commitRefused(k, err)
+	case errors.Is(err, kerr.InvalidTransactionTimeout):
+		return fmt.Errorf("%w; raise the brokers' transaction.max.timeout.ms to %d", err, transactionTimeout.Milliseconds())
+	case errors.Is(err, kerr.FencedInstanceID):
+		return fenced(err)
+	}
+	return s.replaced(s.consumer.work)
+}
+
+func transactionsRefused(k KafkaConfig, err error) error {
+	return fmt.Errorf("not allowed to use transactions: %w; %s", err, grantTransactions(k.Group))
+}
+
+func grantTransactions(group string) string {
+	return fmt.Sprintf("grant DESCRIBE and WRITE on transactional ids that begin with %s to this user", transactionalPrefix(group))
 }
 
 // replaced returns an error when another process has this static member's place: then a

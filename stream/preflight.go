@@ -30,7 +30,7 @@ const (
 // A Finding is one thing looked at before a start.
 type Finding struct {
 	Level  Level  `json:"level"`
-	What   string `json:"what"`           // kafka, topic, group, replay, offsets, redis
+	What   string `json:"what"`           // kafka, transactions, topic, group, replay, offsets, redis
 	Detail string `json:"detail"`         // what was found
 	Mend   string `json:"mend,omitempty"` // what to do about it
 }
@@ -39,7 +39,8 @@ type Finding struct {
 const preflightTimeout = 15 * time.Second
 
 // Preflight asks brokers and Redis what a start with cfg would find. It changes nothing: it
-// joins no group and writes no topic and no key. d may be nil.
+// joins no group and writes no topic and no key; to try whether transactions are allowed it
+// registers a transactional id that nobody uses. d may be nil.
 func Preflight(ctx context.Context, cfg Config, d *predictor.Deployment) []Finding {
 	k := &kafkaPreflight{cfg: cfg}
 	k.run(ctx)
@@ -70,7 +71,13 @@ func (k *kafkaPreflight) run(ctx context.Context) {
 	}
 	defer client.Close()
 	k.adm = kadm.NewClient(client)
-	if k.cluster(ctx) && k.look(ctx) {
+	if !k.cluster(ctx) {
+		return
+	}
+	if k.cfg.Delivery.Guarantee == "exactly_once" {
+		k.transactions(ctx, client)
+	}
+	if k.look(ctx) {
 		k.group(ctx)
 	}
 }
@@ -100,6 +107,19 @@ func (k *kafkaPreflight) cluster(ctx context.Context) bool {
 	}
 	k.add(OK, "kafka", "", "%s reached%s", plural(k.brokers, "broker"), version)
 	return true
+}
+
+// transactions tells whether this user may use them. The id it tries is no member's.
+func (k *kafkaPreflight) transactions(ctx context.Context, client *kgo.Client) {
+	id := transactionalPrefix(k.cfg.Kafka.Group) + "validate"
+	switch err := abortTransaction(ctx, client, id); {
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		k.add(Fail, "transactions", grantTransactions(k.cfg.Kafka.Group), "this user may not use the transactional id %s", id)
+	case err != nil:
+		k.add(Fail, "transactions", "", "transactional id %s: %v", id, err)
+	default:
+		k.add(OK, "transactions", "", "this user may use them")
+	}
 }
 
 // look examines the topics and reports whether the inputs are there.

@@ -180,6 +180,14 @@ func TestPreflightKnowsTheRights(t *testing.T) {
 	found(t, all, Fail, "topic", "out (predictions): this user may not write it -> grant WRITE on topic out")
 	found(t, all, Fail, "topic", "dlq (dead letters)")
 	found(t, all, Fail, "group", "grant READ on group test")
+	cfg.Delivery.Guarantee = "exactly_once"
+	found(t, Preflight(t.Context(), cfg, doubler()), Fail, "transactions", "grant DESCRIBE and WRITE on transactional ids that begin with scry/test/")
+}
+
+func TestPreflightTransactions(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	found(t, Preflight(t.Context(), h.cfg, doubler()), OK, "transactions", "may use them")
 }
 
 func TestJudgeRedis(t *testing.T) {

@@ -47,8 +47,8 @@ func (s *session) transactions(ctx context.Context) error {
 		held, why, err := s.transact(ctx)
 		s.client.AllowRebalance()
 		if err != nil {
-			if gone := s.replaced(s.consumer.work); gone != nil {
-				s.consumer.fail(gone)
+			if lasting := s.lasting(err); lasting != nil {
+				s.consumer.fail(lasting)
 			}
 			return err
 		}

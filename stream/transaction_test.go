@@ -141,3 +141,50 @@ func TestAbortedTransaction(t *testing.T) {
 		t.Errorf("%d counted as predicted", got)
 	}
 }
+
+// What no new session mends stops the consumer, and says what does.
+func TestTransactionsNotAllowed(t *testing.T) {
+	for _, c := range []struct {
+		key  kmsg.Key
+		code int16
+		want string
+	}{
+		{kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed.Code, "grant DESCRIBE and WRITE on transactional ids that begin with scry/test/"},
+		{kmsg.InitProducerID, kerr.InvalidTransactionTimeout.Code, "transaction.max.timeout.ms"},
+		{kmsg.TxnOffsetCommit, kerr.GroupAuthorizationFailed.Code, "grant READ on the group"},
+		{kmsg.TxnOffsetCommit, kerr.FencedInstanceID.Code, "kafka.instance"},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			h := newHarness(t, 1)
+			h.cfg.Delivery.Guarantee = "exactly_once"
+			h.kafka.ControlKey(c.key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				h.kafka.KeepControl()
+				switch resp := req.ResponseKind().(type) {
+				case *kmsg.InitProducerIDResponse:
+					if req.(*kmsg.InitProducerIDRequest).TransactionalID == nil { // the test's own
+						return nil, nil, false
+					}
+					resp.ErrorCode = c.code
+					return resp, nil, true
+				case *kmsg.TxnOffsetCommitResponse:
+					for _, rt := range req.(*kmsg.TxnOffsetCommitRequest).Topics {
+						st := kmsg.NewTxnOffsetCommitResponseTopic()
+						st.Topic, st.TopicID = rt.Topic, rt.TopicID
+						for _, rp := range rt.Partitions {
+							sp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+							sp.Partition, sp.ErrorCode = rp.Partition, c.code
+							st.Partitions = append(st.Partitions, sp)
+						}
+						resp.Topics = append(resp.Topics, st)
+					}
+					return resp, nil, true
+				}
+				return nil, nil, false
+			})
+			h.produce(0, events(10, "u")...)
+			if err := h.run(doubler()).wait(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Run: %v; want %s", err, c.want)
+			}
+		})
+	}
+}
