@@ -17,7 +17,8 @@ import (
 
 // assigned is told of a new generation, also by a member that is given nothing: one more
 // than there are partitions stands by, ready.
-func (s *session) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+func (s *session) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	client.ResumeFetchPartitions(added) // an ending pauses them
 	if <-s.joined; len(added) > 0 && s.consumer.exactlyOnce() {
 		s.settle(added)
 	}

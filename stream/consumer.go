@@ -43,6 +43,7 @@ type Consumer struct {
 	scorer  *scorer
 	brake   brake
 	redrive *redrive // nil: the records are events, not dead letters
+	ending  *ending  // nil: it goes on until it is stopped
 
 	toCache   chan *batch
 	skipUntil time.Time // writeCache's: with on_failure: skip, when Redis is tried again
@@ -169,7 +170,7 @@ func (c *Consumer) score(b *batch) error {
 // not ready and says why, and stays in the group until it is stopped. If all of the
 // batch's partitions go to other members, it is dropped and the loop goes on.
 func (c *Consumer) hold(ctx context.Context, b *batch, why error) {
-	if c.redrive != nil { // somebody waits for it
+	if c.ending != nil { // somebody waits for it
 		c.fail(why)
 	}
 	c.health.hold(why)

@@ -133,14 +133,21 @@ func (s *Selection) has(d *DeadLetter) bool {
 // holds now, each partition's in order: those a redrive has not passed, or all. f may
 // keep them. Records of others, and of other groups, are left out.
 func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f func(*DeadLetter) error) error {
-	var from map[int32]int64
-	if !all {
-		var err error
-		if from, err = redriveOffsets(ctx, cfg); err != nil {
-			return err
+	topic := cfg.Output.DeadLetterTopic
+	r, err := openScan(ctx, cfg.Kafka, func(ctx context.Context, client *kgo.Client) (extent, error) {
+		e, err := heldSince(ctx, client, topic, s.Since)
+		if err != nil || all {
+			return e, err
 		}
-	}
-	r, err := openReplay(ctx, cfg.Kafka, cfg.Output.DeadLetterTopic, s.Since, from)
+		at, err := committed(ctx, client, redriveGroup(cfg))
+		if err != nil {
+			return e, err
+		}
+		for p, start := range e.starts {
+			e.starts[p] = max(start, at[p])
+		}
+		return newExtent(e.starts, e.ends), nil
+	})
 	if err != nil {
 		return err
 	}
@@ -165,28 +172,20 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 	}
 }
 
-// redriveOffsets returns how far redrives have come, by partition.
-func redriveOffsets(ctx context.Context, cfg Config) (map[int32]int64, error) {
-	client, err := cfg.Kafka.Client(kgo.ClientID("scry"))
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	return committed(ctx, client, redriveGroup(cfg), cfg.Output.DeadLetterTopic)
-}
-
-// committed returns a group's offsets in a topic; none when there is no such group yet.
-func committed(ctx context.Context, client *kgo.Client, group, topic string) (map[int32]int64, error) {
+// committed returns a group's offsets; none when there is no such group yet.
+func committed(ctx context.Context, client *kgo.Client, group string) (map[topicPartition]int64, error) {
 	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("offsets of group %s: %w", group, err)
 	}
-	at := map[int32]int64{}
-	for id, o := range offsets[topic] {
-		if o.Err != nil {
-			return nil, fmt.Errorf("offset of group %s in %s-%d: %w", group, topic, id, o.Err)
+	at := map[topicPartition]int64{}
+	for topic, partitions := range offsets {
+		for id, o := range partitions {
+			if o.Err != nil {
+				return nil, fmt.Errorf("offset of group %s in %s-%d: %w", group, topic, id, o.Err)
+			}
+			at[topicPartition{topic, id}] = o.At
 		}
-		at[id] = o.At
 	}
 	return at, nil
 }

@@ -3,7 +3,6 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,9 +28,8 @@ import (
 // for ever.
 type redrive struct {
 	Redrive
-	topic   string          // of the dead letters
-	group   string          // whose they are
-	ends    map[int32]int64 // of the topic, by partition
+	topic   string // of the dead letters
+	group   string // whose they are
 	sources map[topicPartition]*source
 	result  Redriven
 }
@@ -103,25 +101,14 @@ func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment
 	}
 	defer look.Close()
 	topic := cfg.Output.DeadLetterTopic
-	starts, ends, err := bounds(ctx, look, topic, time.Time{})
+	e, err := heldSince(ctx, look, topic, time.Time{})
 	if err != nil {
-		return Redriven{}, c.explained(fmt.Errorf("topic %s: %w", topic, err))
+		return Redriven{}, c.explained(err)
 	}
-	c.redrive = &redrive{Redrive: o, topic: topic, group: cfg.Kafka.Group, ends: ends, sources: map[topicPartition]*source{}}
+	c.redrive = &redrive{Redrive: o, topic: topic, group: cfg.Kafka.Group, sources: map[topicPartition]*source{}}
 	c.metrics.rejected[reasonKept] = prometheus.NewCounter(prometheus.CounterOpts{Name: reasonKept})
 
-	run, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var through bool
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		defer cancel()
-		through = c.redrive.watch(run, look, c.cfg.Kafka.Group, starts)
-	}()
-	err = c.Run(run)
-	cancel()
-	<-watched
+	through, err := c.runTo(ctx, &ending{extent: e, group: c.cfg.Kafka.Group, look: look, log: c.log, progress: o.Progress})
 	sum := c.redrive.result
 	t := c.stats.Totals()
 	sum.Scored, sum.Failed = int64(t.Predicted+t.Tombstones), max(int64(t.DeadLetters)-sum.NotChosen, 0)
@@ -129,45 +116,6 @@ func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment
 		err = errors.New("stopped before the end; the same command goes on")
 	}
 	return sum, err
-}
-
-// watch returns true when the group has committed everything up to the ends, false when
-// ctx ends first. Asking the brokers rather than the consumer tells it about partitions
-// of a second redrive of the group, too.
-func (r *redrive) watch(ctx context.Context, client *kgo.Client, group string, starts map[int32]int64) bool {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		at, err := committed(ctx, client, group, r.topic)
-		if err == nil {
-			var done, total int64
-			for id, end := range r.ends {
-				total += end - starts[id]
-				done += min(max(at[id], starts[id]), end) - starts[id]
-			}
-			if r.Progress != nil {
-				r.Progress(done, total)
-			}
-			if done == total {
-				return true
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
-	}
-}
-
-// until returns a partition's records before its end.
-func (r *redrive) until(p kgo.FetchTopicPartition) []*kgo.Record {
-	n := len(p.Records)
-	for n > 0 && p.Records[n-1].Offset >= r.ends[p.Partition] {
-		n--
-	}
-	recycle(p.Records[n:])
-	return p.Records[:n]
 }
 
 // restore makes a dead letter into the event it was, if it is chosen, and notes in the

@@ -48,8 +48,8 @@ func (c *Consumer) poll(ctx context.Context) *batch {
 // take adds a partition's records to the batch. Control records and compacted holes
 // have no row, but the position moves past them.
 func (c *Consumer) take(b *batch, p kgo.FetchTopicPartition) {
-	if c.redrive != nil {
-		p.Records = c.redrive.until(p)
+	if c.ending != nil {
+		p.Records = c.cut(p)
 	}
 	if len(p.Records) == 0 {
 		return

@@ -50,7 +50,9 @@ func RebuildCache(ctx context.Context, cfg Config, d *predictor.Deployment, o Re
 		// Made before its event's time plus maxSkew; older ones have expired.
 		o.Since = time.Now().Add(-cfg.Cache.TTL - maxSkew)
 	}
-	r, err := openReplay(ctx, cfg.Kafka, cfg.Output.Topic, o.Since, nil)
+	r, err := openScan(ctx, cfg.Kafka, func(ctx context.Context, client *kgo.Client) (extent, error) {
+		return heldSince(ctx, client, cfg.Output.Topic, o.Since)
+	})
 	if err != nil {
 		return sum, err
 	}
