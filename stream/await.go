@@ -90,8 +90,11 @@ var errNoTopic = errors.New("topics are missing")
 // topic take. The dead letter topic it creates, with
 // the brokers' defaults, as Kafka Connect does: a first bad event must not find it absent.
 func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[string]int32, error) {
-	dead := c.cfg.Output.DeadLetterTopic
-	need := append(append([]string(nil), c.cfg.Input.Topics...), c.cfg.Output.Topic, dead)
+	dead, written := c.cfg.Output.DeadLetterTopic, []string{c.cfg.Output.Topic}
+	if dead != "" {
+		written = append(written, dead)
+	}
+	need := append(append([]string(nil), c.cfg.Input.Topics...), written...)
 	details, err := adm.ListTopics(ctx, need...)
 	var hidden *kadm.AuthError // of any of them
 	if errors.As(err, &hidden) {
@@ -112,7 +115,7 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[strin
 	}
 	switch {
 	case missing == nil:
-		return messageLimits(ctx, adm, c.cfg.Output.Topic, dead), nil
+		return messageLimits(ctx, adm, written...), nil
 	case len(missing) > 1 || missing[0] != dead:
 		return nil, fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
 	}
@@ -126,7 +129,7 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[strin
 		return nil, c.explained(err)
 	}
 	c.log.Info("dead letter topic created", "topic", dead)
-	return messageLimits(ctx, adm, c.cfg.Output.Topic, dead), nil
+	return messageLimits(ctx, adm, written...), nil
 }
 
 // defaultLimit is the client's own bound for a batch, which Kafka's default for a topic

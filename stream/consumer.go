@@ -44,6 +44,7 @@ type Consumer struct {
 	brake   brake
 	redrive *redrive // nil: the records are events, not dead letters
 	ending  *ending  // nil: it goes on until it is stopped
+	rejects *rejects // takes in what is rejected; nil: it becomes a dead letter
 
 	toCache   chan *batch
 	skipUntil time.Time // writeCache's: with on_failure: skip, when Redis is tried again

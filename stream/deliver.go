@@ -16,7 +16,6 @@ const framing = 1024
 // deliver hands a scored batch to the topic and to the cache. It returns when every
 // record is with the client; the batch completes when both are durable.
 func (c *Consumer) deliver(ctx context.Context, b *batch) {
-	client := c.client.Load()
 	b.delivered = time.Now()
 	b.open.Store(2)
 	b.unacked.Store(int32(len(b.records)))
@@ -48,9 +47,19 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 		b.open.Add(-1)
 	}
 	for i := range b.out {
-		client.Produce(ctx, &b.out[i], b.ack)
+		c.produce(ctx, b, i)
 	}
 	failpoint("produce")
+}
+
+// produce hands a row's record to the client. One without a topic has nowhere to go, and
+// is done.
+func (c *Consumer) produce(ctx context.Context, b *batch, i int) {
+	if r := &b.out[i]; r.Topic != "" {
+		c.client.Load().Produce(ctx, r, b.ack)
+	} else {
+		b.ack(r, nil)
+	}
 }
 
 func (c *Consumer) deadLetter(b *batch, i, keep int) kgo.Record {
@@ -58,6 +67,10 @@ func (c *Consumer) deadLetter(b *batch, i, keep int) kgo.Record {
 		return c.redrive.deadLetter(b, i, keep)
 	}
 	r := b.records[i]
+	if c.rejects != nil {
+		c.rejects.add(r, b.rows[i].reject)
+		return kgo.Record{}
+	}
 	return deadLetter(c.cfg.Output.DeadLetterTopic, c.cfg.Kafka.Group, r, b.rows[i].reject, b.deployment, attemptsBefore(r)+1, keep)
 }
 
@@ -94,7 +107,7 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 			}
 			b.rows[i].reject = why
 			b.out[i] = c.deadLetter(b, i, deadLetterValue)
-			c.client.Load().Produce(c.work, &b.out[i], b.ack)
+			c.produce(c.work, b, i)
 			return true
 		}
 		// The dead letter itself: keep the reason, give up the value. A redriven one's value
@@ -105,7 +118,7 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 				break
 			}
 			b.out[i] = c.deadLetter(b, i, 0)
-			c.client.Load().Produce(c.work, &b.out[i], b.ack)
+			c.produce(c.work, b, i)
 			return true
 		}
 		c.fail(fmt.Errorf("topic %s refuses the dead letter of %s-%d offset %d even without its value: %w; raise its max.message.bytes",
