@@ -75,12 +75,17 @@ func (s *Scorer) Score(e *Events) error {
 	b.reset(len(e.records), s.deployment, s.scorer.caching)
 	e.outputs = s.scorer.encoder.outputs
 	e.scores = grow(e.scores, len(e.records)*e.outputs)
-	w, scoredAt := &s.scorer.workers[0], formatTime(b.scored)
+	return s.scorer.keep(b, e.scores)
+}
+
+// keep scores b on this goroutine and copies what the model gave each row into scores.
+func (s *scorer) keep(b *batch, scores []float64) error {
+	w, scoredAt := &s.workers[0], formatTime(b.scored)
 	for c := range b.chunkCount() {
-		s.scorer.chunk(b, c, w, scoredAt)
-		copy(e.scores[c*chunkRows*e.outputs:], w.scores)
+		s.chunk(b, c, w, scoredAt)
+		copy(scores[c*chunkRows*s.encoder.outputs:], w.scores)
 	}
-	return s.scorer.blame(b)
+	return s.blame(b)
 }
 
 // Prediction returns the output topic's value for event i; nil when it was rejected.

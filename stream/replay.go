@@ -89,8 +89,12 @@ func (k *rejects) add(r *kgo.Record, j *reject) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, ok := k.first[j.reason]; !ok {
-		k.first[j.reason] = Reject{recordID(r), truncate(j.err.Error(), 1024)}
+		k.first[j.reason] = newReject(r, j)
 	}
+}
+
+func newReject(r *kgo.Record, j *reject) Reject {
+	return Reject{recordID(r), truncate(j.err.Error(), 1024)}
 }
 
 func recordID(r *kgo.Record) string { return fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset) }
@@ -152,6 +156,7 @@ func ReplaySpan(ctx context.Context, cfg Config, d *predictor.Deployment, o Repl
 		return sum, c.explained(err)
 	}
 	sum.Resumed = len(before) > 0
+	c.log.Info("replay", "from", stamp(o.From), "to", stamp(o.To), "group", sum.Group, "resumed", sum.Resumed)
 	through, err := e.reached(ctx)
 	if err != nil {
 		return sum, c.explained(err)

@@ -277,7 +277,7 @@ func TestReplayAndTransactions(t *testing.T) {
 		if err := writer.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
-		r := &kgo.Record{Topic: "in", Key: []byte(key), Value: []byte(event(1, key))}
+		r := &kgo.Record{Topic: "in", Timestamp: noon, Key: []byte(key), Value: []byte(event(1, key))}
 		if err := writer.ProduceSync(ctx, r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}

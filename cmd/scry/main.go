@@ -68,6 +68,7 @@ func newRoot() *cobra.Command {
 		lookupCommand(),
 		modelCommand(),
 		checkpointCommand(),
+		replayCommand(),
 		dlqCommand(),
 		cacheCommand(),
 		healthCommand(),
