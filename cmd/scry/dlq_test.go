@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,24 +29,7 @@ func scryNow(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // strictBundle is the shared model with a features.yaml that requires PageValues.
 func strictBundle(t *testing.T, model string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), filepath.Base(model)) // its name is the model's
-	if err := os.CopyFS(dir, os.DirFS(model)); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "features.yaml")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const lenient = "{name: PageValues, path: page.value, missing: nan}"
-	if !bytes.Contains(text, []byte(lenient)) {
-		t.Fatalf("features.yaml has no %s", lenient)
-	}
-	text = bytes.Replace(text, []byte(lenient), []byte("{name: PageValues, path: page.value}"), 1)
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return editedBundle(t, model, "path: page.value, missing: nan", "path: page.value")
 }
 
 // TestDeadLettersAreRedrivenAfterAMend requires a feature that events lack, mends the
