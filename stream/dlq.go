@@ -174,7 +174,16 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 
 // committed returns a group's offsets; none when there is no such group yet.
 func committed(ctx context.Context, client *kgo.Client, group string) (map[topicPartition]int64, error) {
-	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var offsets kadm.OffsetResponses
+	err := Retry{Max: time.Second}.Do(ctx, "kafka", func(ctx context.Context) (err error) {
+		offsets, err = kadm.NewClient(client).FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.CoordinatorNotAvailable) { // a new cluster makes the topic of the offsets when it is first asked for
+			return err
+		}
+		return Permanent(err)
+	})
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("offsets of group %s: %w", group, err)
 	}

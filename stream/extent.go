@@ -86,10 +86,11 @@ func headAt(ctx context.Context, client *kgo.Client, at topicPartition, from int
 		return head{}, err
 	}
 	topic := details[at.topic]
-	if err := errors.Join(topic.Err, topic.Partitions[at.partition].Err); err != nil {
-		return head{}, err
+	partition, ok := topic.Partitions[at.partition]
+	if err := errors.Join(topic.Err, partition.Err); err != nil || !ok {
+		return head{}, errors.Join(fmt.Errorf("%s-%d cannot be read", at.topic, at.partition), err)
 	}
-	leader := client.Broker(int(topic.Partitions[at.partition].Leader))
+	leader := client.Broker(int(partition.Leader))
 	for {
 		p, err := fetchOnce(ctx, leader, topic.ID, at, from)
 		if errors.Is(err, kerr.OffsetOutOfRange) {

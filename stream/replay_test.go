@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"scry/checkpoint"
 	"scry/predictor"
 )
 
@@ -246,13 +247,12 @@ func TestReplayEnds(t *testing.T) {
 	keyed(hour(1), "b")
 	keyed(hour(1), "b")
 	h.kafka.Compact()
-	s := hour(0)
-	if sum := h.replayed(doubler(), Replay{Span: s}); sum.Predictions != 1 {
-		t.Errorf("compacted: %+v", sum)
-	}
-	s.To = s.To.Add(-time.Minute) // the timestamps decide, not what there is
+	s := hour(0) // it ends at offset 3, and its last record is at 0
 	if sum := h.replayed(doubler(), Replay{Span: s}); sum.Predictions != 1 || len(h.groups()) != 0 {
 		t.Errorf("compacted: %+v, groups %v", sum, h.groups())
+	}
+	if sum, err := h.compare(doubler(), doubler(), s); err != nil || sum.Events != 1 {
+		t.Errorf("compacted, compared: %+v, %v", sum, err)
 	}
 	if sum := h.replayed(doubler(), Replay{Span: hour(5)}); sum.Read != 0 {
 		t.Errorf("behind the end: %+v", sum)
@@ -363,5 +363,56 @@ func TestReplayRejectsWhatDoesNotFit(t *testing.T) {
 	sum := h.replayed(doubler(), Replay{Span: hour(0)})
 	if sum.Predictions != 1 || sum.Reasons[reasonTooLarge] != 2 || len(h.redis.Keys()) != 1 {
 		t.Errorf("%+v, cached: %v", sum, h.redis.Keys())
+	}
+}
+
+// A replay that goes on in a topic that was made anew meanwhile keeps to its span.
+func TestReplayKeepsToItsSpan(t *testing.T) {
+	h := newHarness(t, 1)
+	for i, n := range []int{5, 3, 5} {
+		h.produceIn(hour(i), 0, events(n, "u")...)
+	}
+	was := kadm.Offset{Topic: "in", At: 7, LeaderEpoch: -1, Metadata: checkpoint.Encode(checkpoint.Metadata{TopicID: [16]byte{1}})}
+	offsets := kadm.Offsets{}
+	offsets.Add(was)
+	if err := kadm.NewClient(h.client).CommitAllOffsets(context.Background(), replayGroup(h.cfg, doubler(), hour(1)), offsets); err != nil {
+		t.Fatal(err)
+	}
+	if sum := h.replayed(doubler(), Replay{Span: hour(1)}); sum.Read != 3 || !sum.Resumed {
+		t.Errorf("%+v", sum)
+	}
+}
+
+// A partition that is past its end is fetched no more, until it is assigned anew: what
+// was in flight when it was taken away is read again.
+func TestEndingPausesAndResumes(t *testing.T) {
+	h := newHarness(t, 2)
+	c, err := New(h.cfg, doubler(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.client, err = kgo.NewClient(kgo.SeedBrokers(h.brokers...)); err != nil {
+		t.Fatal(err)
+	}
+	defer c.client.Close()
+	p := topicPartition{"in", 1}
+	c.ending = &ending{extent: newExtent(map[topicPartition]int64{p: 2}, map[topicPartition]int64{p: 4})}
+	for _, step := range []struct {
+		from, to, kept int64
+		paused         string
+	}{{0, 2, 0, "map[]"}, {1, 3, 1, "map[]"}, {3, 4, 1, "map[]"}, {3, 6, 1, "map[in:[1]]"}} {
+		var fetched kgo.FetchTopicPartition
+		fetched.Topic, fetched.Partition = "in", 1
+		for at := step.from; at < step.to; at++ {
+			fetched.Records = append(fetched.Records, &kgo.Record{Offset: at})
+		}
+		kept := c.cut(fetched)
+		if paused := fmt.Sprint(c.client.PauseFetchPartitions(nil)); int64(len(kept)) != step.kept || paused != step.paused {
+			t.Errorf("offsets %d to %d: %d kept, paused %v; want %+v", step.from, step.to, len(kept), paused, step)
+		}
+	}
+	c.assigned(context.Background(), c.client, map[string][]int32{"in": {1}})
+	if paused := c.client.PauseFetchPartitions(nil); len(paused) != 0 {
+		t.Errorf("assigned, and still paused: %v", paused)
 	}
 }
