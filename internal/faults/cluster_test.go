@@ -76,7 +76,23 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 		return nil, err
 	}
 	c.adm = kadm.NewClient(cl)
-	return c, nil
+	return c, c.commitsTopic()
+}
+
+// commitsTopic makes the brokers create the topic of the commits, which they do when
+// somebody asks for a coordinator, and returns when its partitions have leaders: a reader
+// that comes earlier may overlook it for long.
+func (c *cluster) commitsTopic() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		_ = c.adm.FindGroupCoordinators(ctx, "any")
+		if ends, err := c.adm.ListEndOffsets(ctx, offsetsTopic); err == nil && len(ends[offsetsTopic]) > 0 && ends.Error() == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("the brokers do not create %s", offsetsTopic)
 }
 
 // freePorts returns the first of the ports a cluster takes.

@@ -210,7 +210,9 @@ func (p *pipeline) during(name string, f func()) {
 func (p *pipeline) rest() *History {
 	p.t.Helper()
 	p.load.pause()
-	patience(45*time.Second, p.seen.committed)
+	if !patience(45*time.Second, p.seen.committed) {
+		p.t.Errorf("%v: not all of the input is committed after 45 s", p.with)
+	}
 	for _, m := range p.members {
 		if m.running() {
 			m.leave()
@@ -221,7 +223,9 @@ func (p *pipeline) rest() *History {
 	if p.lossy {
 		p.rebuild()
 	}
-	patience(15*time.Second, func() bool { return p.seen.through(p.cluster.adm) })
+	if !patience(15*time.Second, func() bool { return p.seen.through(p.cluster.adm) }) {
+		p.t.Errorf("%v: readers do not get to the end of the output within 15 s", p.with)
+	}
 	p.seen.stop()
 	slices.SortStableFunc(p.seen.output, func(a, b Prediction) int { return int(a.OutPartition - b.OutPartition) })
 	return &History{
@@ -240,9 +244,12 @@ func (p *pipeline) rebuild() {
 	}
 }
 
-// patience waits for a state, in vain perhaps: the checker says what is amiss then.
-func patience(most time.Duration, ok func() bool) {
-	for deadline := time.Now().Add(most); !ok() && time.Now().Before(deadline); {
-		time.Sleep(50 * time.Millisecond)
+// patience waits for a state and reports whether it came.
+func patience(most time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(most); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if ok() {
+			return true
+		}
 	}
+	return false
 }
