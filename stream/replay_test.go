@@ -391,10 +391,14 @@ func TestEndingPausesAndResumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.client, err = kgo.NewClient(kgo.SeedBrokers(h.brokers...)); err != nil {
+	client, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...))
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.client.Close()
+	defer client.Close()
+	c.client.Store(client)
+	s := &session{consumer: c, client: client, joined: make(chan struct{})}
+	close(s.joined)
 	p := topicPartition{"in", 1}
 	c.ending = &ending{extent: newExtent(map[topicPartition]int64{p: 2}, map[topicPartition]int64{p: 4})}
 	for _, step := range []struct {
@@ -407,12 +411,12 @@ func TestEndingPausesAndResumes(t *testing.T) {
 			fetched.Records = append(fetched.Records, &kgo.Record{Offset: at})
 		}
 		kept := c.cut(fetched)
-		if paused := fmt.Sprint(c.client.PauseFetchPartitions(nil)); int64(len(kept)) != step.kept || paused != step.paused {
+		if paused := fmt.Sprint(client.PauseFetchPartitions(nil)); int64(len(kept)) != step.kept || paused != step.paused {
 			t.Errorf("offsets %d to %d: %d kept, paused %v; want %+v", step.from, step.to, len(kept), paused, step)
 		}
 	}
-	c.assigned(context.Background(), c.client, map[string][]int32{"in": {1}})
-	if paused := c.client.PauseFetchPartitions(nil); len(paused) != 0 {
+	s.assigned(context.Background(), client, map[string][]int32{"in": {1}})
+	if paused := client.PauseFetchPartitions(nil); len(paused) != 0 {
 		t.Errorf("assigned, and still paused: %v", paused)
 	}
 }
