@@ -19,11 +19,12 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 	b.delivered = time.Now()
 	b.open.Store(2)
 	b.unacked.Store(int32(len(b.records)))
+	refused := b.transaction != nil && c.transactional.remembers()
 	most := int(c.limit(c.cfg.Output.Topic)) - framing
 	for i := range b.records {
 		row, out := &b.rows[i], &b.out[i]
 		keep := deadLetterValue
-		if b.transaction != nil {
+		if refused {
 			if why, ok := c.transactional.refusalOf(b.records[i]); ok {
 				row.reject, keep = why.reject, why.keep
 			}

@@ -28,12 +28,12 @@ import (
 )
 
 // guarantee is what consumers promise in every test that does not ask for one.
-var guarantee = cmp.Or(os.Getenv("SCRY_TEST_GUARANTEE"), "at_least_once")
+func guarantee() string { return cmp.Or(os.Getenv("SCRY_TEST_GUARANTEE"), "at_least_once") }
 
 // atLeastOnce skips a test of what only that guarantee does.
 func atLeastOnce(t *testing.T) {
 	t.Helper()
-	if guarantee != "at_least_once" {
+	if guarantee() != "at_least_once" {
 		t.Skip("of at_least_once only")
 	}
 }
@@ -72,7 +72,7 @@ func newHarness(t *testing.T, partitions int32) *harness {
 	h.cfg.Cache.URL = config.Secret("redis://" + h.redis.Addr())
 	h.cfg.Delivery.CommitInterval = 20 * time.Millisecond
 	h.cfg.Delivery.DrainTimeout = 5 * time.Second
-	h.cfg.Delivery.Guarantee = guarantee
+	h.cfg.Delivery.Guarantee = guarantee()
 	return h
 }
 

@@ -397,6 +397,7 @@ func TestEndingPausesAndResumes(t *testing.T) {
 	}
 	defer client.Close()
 	c.client.Store(client)
+	c.cfg.Delivery.Guarantee = "at_least_once" // a replay's
 	s := &session{consumer: c, client: client, joined: make(chan struct{})}
 	close(s.joined)
 	p := topicPartition{"in", 1}

@@ -90,23 +90,27 @@ func (t *transactional) refuse(r *kgo.Record, why refusal) {
 	t.refused[eventOf(r)] = why
 }
 
+// remembers tells whether any event was refused.
+func (t *transactional) remembers() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.refused) > 0
+}
+
 func (t *transactional) refusalOf(r *kgo.Record) (refusal, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.refused) == 0 {
-		return refusal{}, false
-	}
 	why, ok := t.refused[eventOf(r)]
 	return why, ok
 }
 
 // forget drops what was remembered of events that are committed now.
 func (t *transactional) forget(rs []*kgo.Record) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.refused) == 0 {
+	if !t.remembers() {
 		return
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, r := range rs {
 		delete(t.refused, eventOf(r))
 	}
