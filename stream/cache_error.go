@@ -40,7 +40,7 @@ var cacheMends = []cacheMend{
 	{"MISCONF", "Redis cannot write to its disk: see its log", false},
 }
 
-const cacheRights = "allow the Redis user of cache.url ~pred:* +eval +evalsha +mget +time +set +get +ping, in a cluster +cluster|slots +asking too, on every node"
+const cacheRights = "allow the Redis user of cache.url ~pred:* +eval +evalsha +mget +time +set +get +ping +info (+select for another database than 0), in a cluster +cluster|slots +asking too, on every node"
 
 // sentinelMends are of the Sentinels' replies, cacheMends of the master's that they name.
 var sentinelMends = []cacheMend{

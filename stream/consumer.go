@@ -117,7 +117,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.toCache = make(chan *batch, maxBatches)
 	var wg sync.WaitGroup
 	wg.Go(c.writeCache)
-	if c.cache != nil {
+	if c.cache != nil && c.ending == nil { // else the running consumer's task
 		wg.Go(func() { c.watchRedis(c.work) })
 	}
 	err := c.sessions(loop)

@@ -67,7 +67,7 @@ func newMetrics(reg prometheus.Registerer, c *Consumer, d *predictor.Deployment)
 		rejected:      labelled("rejected_total", "Events that became dead letters, by reason.", "reason", reasons...),
 		cacheWrites:   labelled("cache_writes_total", "Keys offered to the cache, by what became of them.", "result", "written", "stale", "expired", "skipped"),
 		skewed:        counter("event_time_replaced_total", "Events with a time over an hour past their record's, which stands in."),
-		cacheLosses:   counter("cache_losses_total", "Times Redis was another process or server than before, and may have lost predictions."),
+		cacheLosses:   counter("cache_losses_total", "Times Redis was another process or server than before, was emptied or evicted keys: it has or may have lost predictions."),
 		lost:          counter("records_lost_total", "Records known to be gone before they were read."),
 		stages:        make(map[string]prometheus.Observer),
 		eventLatency:  f.NewHistogram(histogram("event_latency_seconds", "From an event's own time to its prediction being durable, sampled.", latency)),

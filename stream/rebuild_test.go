@@ -102,7 +102,7 @@ func (r *running) losses(t *testing.T) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// A restarted Redis is noticed and counted, and what it lost is healed.
+// A restarted or emptied Redis is noticed and counted, and what it lost is healed.
 func TestRedisRestartIsNoticedAndHealed(t *testing.T) {
 	r := startRedis(t)
 	h := newHarness(t, 2)
@@ -141,6 +141,15 @@ func TestRedisRestartIsNoticedAndHealed(t *testing.T) {
 	}
 	if after := read(); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("rebuilt %v\nwant %v", after, before)
+	}
+	// So is one that was emptied.
+	if err := clientOf(t, c.cache).FlushAll(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	c.cache.connected <- struct{}{} // else it looks within ten seconds
+	h.eventually("the loss is counted", func() bool { return c.losses(t) == 2 })
+	if sum, err = RebuildCache(context.Background(), h.cfg, doubler(), Rebuild{}, Env{}); err != nil || sum != (Rebuilt{Written: 4}) {
+		t.Errorf("rebuild: %+v, %v", sum, err)
 	}
 	// Again, and of another model, nothing changes.
 	if sum, err = RebuildCache(context.Background(), h.cfg, doubler(), Rebuild{Since: time.Now().Add(time.Hour)}, Env{}); err != nil || sum != (Rebuilt{}) {

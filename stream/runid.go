@@ -1,28 +1,21 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 )
 
-// watchRedis looks at the run id of Redis, of each master, after each connection and every ten seconds, until
-// ctx ends. Another id means another process or another server: what the last one had
-// acknowledged may be gone, and only somebody who knows can say. A server that does
-// not tell its id (or whose user may not run INFO) is not watched.
+// watchRedis looks at Redis after each connection and every ten seconds, until ctx ends.
 func (c *Consumer) watchRedis(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	var known []string
+	w := redisWatch{cache: c.cache}
 	for {
-		ids := c.cache.runIDs(ctx)
-		if replaced(known, ids) {
+		if loss := w.look(ctx); loss != "" {
 			c.metrics.cacheLosses.Inc()
-			c.log.Warn("Redis was restarted, replaced or failed over and may have lost predictions; unless it keeps all on disk, run: scry cache rebuild -c scry.yaml",
-				"run_ids", ids, "were", known)
-		}
-		if ids != nil {
-			known = ids
+			c.log.Warn(loss+"; run: scry cache rebuild -c scry.yaml", "run_ids", w.runs, "mark", string(c.cache.markKey()))
 		}
 		select {
 		case <-ctx.Done():
@@ -31,6 +24,35 @@ func (c *Consumer) watchRedis(ctx context.Context) {
 		case <-c.cache.connected:
 		}
 	}
+}
+
+// A redisWatch tells when Redis may have lost what it had acknowledged. Another run id,
+// of any master, means another process or another server, which only somebody who knows
+// it can vouch for. Another mark (see cache.mark) means that the keys are gone: it was
+// emptied, or evicts. What a server does not tell, or its user may not ask, is not watched.
+type redisWatch struct {
+	cache *cache
+	runs  []string // as last seen, as is mark
+	mark  string
+}
+
+// look returns what was lost since the last look, empty: nothing.
+func (w *redisWatch) look(ctx context.Context) (loss string) {
+	runs, mark := w.cache.runIDs(ctx), w.cache.mark(ctx)
+	switch {
+	case replaced(w.runs, runs):
+		loss = "Redis was restarted, replaced or failed over and may have lost predictions, unless it keeps all on disk"
+	case w.mark != "" && mark != "" && w.mark != mark:
+		loss = "Redis was emptied (FLUSHALL, FLUSHDB) or evicts keys, and has lost predictions"
+	default:
+		if runs != nil {
+			w.runs = runs
+		}
+		w.mark = cmp.Or(mark, w.mark)
+		return ""
+	}
+	w.runs, w.mark = runs, mark // what is unknown now is no second loss later
+	return loss
 }
 
 // replaced reports whether another master has taken the place of a known one. A cluster

@@ -107,11 +107,11 @@ func deleteKeys(c Config) error {
 	defer client.Close()
 	for cursor := uint64(0); ; {
 		var keys []string
-		if keys, cursor, err = client.Scan(ctx, cursor, "pred:"+c.Name+":*", 1000).Result(); err == nil && len(keys) > 0 {
+		if keys, cursor, err = client.Scan(ctx, cursor, "pred:"+c.Name+"*", 1000).Result(); err == nil && len(keys) > 0 {
 			err = client.Unlink(ctx, keys...).Err()
 		}
 		if err != nil {
-			return fmt.Errorf("the keys pred:%s:* may still be in Redis: %w; delete them", c.Name, err)
+			return fmt.Errorf("the keys pred:%s* may still be in Redis: %w; delete them", c.Name, err)
 		}
 		if cursor == 0 {
 			return nil
