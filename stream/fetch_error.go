@@ -73,6 +73,9 @@ func (c *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	if c.decided(src.partition, d) != nil {
 		return
 	}
+	if ticket, ok := c.tracker.Begin(src.partition, checkpoint.Position{Next: d.Next, LeaderEpoch: -1}); ok {
+		c.tracker.Done(ticket) // or the loss is found again after a restart, and lag stays
+	}
 	src.position = d.Next
 	c.client.Load().SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: d.Next}}})
 }

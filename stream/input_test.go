@@ -3,9 +3,11 @@ package stream
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -105,6 +107,44 @@ func TestRetentionOvertakesTheGroup(t *testing.T) {
 			h.read("out", 15)
 		})
 	}
+}
+
+// Retention overtakes a running consumer: with nothing left to read, the group's position
+// and the lag still move past what is lost.
+func TestRetentionOvertakesAConsumer(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Input.OnDataLoss = "earliest"
+	gate := &gatedModel{open: make(chan struct{})}
+	d := doubler()
+	d.Model = gate
+	c := h.run(d)
+	for range 3 { // one is scored, one lies in the client, one is to be fetched
+		h.produce(0, events(10, "a")...)
+		h.eventually("the first is being scored", gate.entered.Load)
+	}
+	if err := h.kafka.DeleteRecords("in", 0, 30); err != nil {
+		t.Fatal(err)
+	}
+	close(gate.open)
+	h.eventually("the end is committed", func() bool { return h.committed(0) == 30 })
+	h.eventually("lag 0", func() bool { return c.Lag()[0].Records == 0 })
+	var lost dto.Metric
+	if err := c.metrics.lost.Write(&lost); err != nil || lost.GetCounter().GetValue() == 0 {
+		t.Errorf("lost %v, %v: retention overtook nothing", lost.GetCounter().GetValue(), err)
+	}
+}
+
+// A gatedModel scores when it is opened.
+type gatedModel struct {
+	halfModel
+	open    chan struct{}
+	entered atomic.Bool
+}
+
+func (m *gatedModel) Predict(in, out []float64) error {
+	m.entered.Store(true)
+	<-m.open
+	return m.halfModel.Predict(in, out)
 }
 
 func TestRecreatedTopic(t *testing.T) {
