@@ -241,6 +241,10 @@ func TestMissingTopicStops(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "topics are missing: nowhere") {
 		t.Errorf("Run: %v", err)
 	}
+	if h.redis.TotalConnectionCount() == 0 {
+		t.Error("it did not ask Redis first")
+	}
+	h.eventually("Redis has no connection left", func() bool { return h.redis.CurrentConnectionCount() == 0 })
 }
 
 // TestStopBesideASilentBroker: what accepts and never answers (a wrong port, a frozen
