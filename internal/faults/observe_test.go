@@ -6,12 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -82,60 +79,17 @@ func (o *observers) read(ctx context.Context, client *kgo.Client) {
 			case r.Topic == offsetsTopic:
 				o.committedTo(r, now)
 			case r.Topic == o.p.out:
-				o.output = append(o.output, prediction(o.p.t, r, now))
+				p, err := ReadPrediction(r, now)
+				if err != nil {
+					o.p.t.Error(err)
+				}
+				o.output = append(o.output, p)
 			default:
-				o.dead = append(o.dead, deadLetter(r, now))
+				o.dead = append(o.dead, ReadDeadLetter(r, now))
 			}
 		})
 		o.mu.Unlock()
 	}
-}
-
-// A stored is what the output's values and the cached ones say alike.
-type stored struct {
-	Version   string `json:"v"`
-	ID        string
-	Score     json.RawMessage
-	EventTime time.Time `json:"event_time"`
-	ScoredAt  time.Time `json:"scored_at"`
-}
-
-func prediction(t testing.TB, r *kgo.Record, now time.Time) Prediction {
-	var v stored
-	if err := json.Unmarshal(r.Value, &v); err != nil {
-		t.Errorf("output %d: %v: %s", r.Offset, err, r.Value)
-	}
-	s := parseID(v.ID)
-	s.Time = v.EventTime.UnixMilli()
-	return Prediction{Source: s, Entity: string(r.Key), Score: string(v.Score), OutPartition: r.Partition, ScoredAt: v.ScoredAt, Appended: r.Timestamp, Seen: now}
-}
-
-func deadLetter(r *kgo.Record, now time.Time) DeadLetter {
-	d := DeadLetter{Appended: r.Timestamp, Seen: now}
-	var at int64
-	for _, h := range r.Headers {
-		switch h.Key {
-		case "scry-position":
-			at, d.Source = d.Time, parseID(string(h.Value))
-			d.Time = at
-		case "kafka_dlt-original-timestamp":
-			d.Time = int64(binary.BigEndian.Uint64(h.Value))
-		}
-	}
-	return d
-}
-
-// parseID takes topic-partition-offset apart.
-func parseID(id string) (s Source) {
-	parts := strings.Split(id, "-")
-	if len(parts) < 3 {
-		return Source{Topic: id}
-	}
-	n := len(parts)
-	partition, _ := strconv.ParseInt(parts[n-2], 10, 32)
-	s.Offset, _ = strconv.ParseInt(parts[n-1], 10, 64)
-	s.Partition, s.Topic = int32(partition), strings.Join(parts[:n-2], "-")
-	return s
 }
 
 // offsetsTopic is where the group's commits are written, each and in order. What the
@@ -181,8 +135,7 @@ func (o *observers) sampleCache(ctx context.Context) {
 	defer o.mu.Unlock()
 	for i, v := range values.Val() {
 		text, _ := v.(string)
-		var c stored
-		_ = json.Unmarshal([]byte(text), &c) // no such key: no version
+		c, _ := ReadCached([]byte(text)) // no such key: no version
 		o.cached = append(o.cached, CacheSample{At: at, Server: id, Entity: fmt.Sprint("u", i), Version: c.Version})
 	}
 }
@@ -201,14 +154,14 @@ func (p *pipeline) atRest() map[string]Cached {
 	}
 	for _, key := range keys {
 		text, err := client.Get(ctx, key).Bytes()
-		var v stored
+		var c Cached
 		if err == nil {
-			err = json.Unmarshal(text, &v)
+			c, err = ReadCached(text)
 		}
 		if err != nil {
 			p.t.Fatalf("key %s: %v", key, err)
 		}
-		all[strings.TrimPrefix(key, cacheKey(""))] = Cached{v.Version, v.ID, string(v.Score)}
+		all[strings.TrimPrefix(key, cacheKey(""))] = c
 	}
 	return all
 }
