@@ -30,6 +30,7 @@ func (s *session) join() (err error) {
 		kgo.ConsumerGroup(c.cfg.Kafka.Group),
 		kgo.ConsumeTopics(c.cfg.Input.Topics...),
 		kgo.SessionTimeout(c.cfg.Kafka.SessionTimeout),
+		kgo.HeartbeatInterval(min(c.cfg.Kafka.SessionTimeout/3, 3*time.Second)),
 		// A member that drains must not be taken for dead.
 		kgo.RebalanceTimeout(max(time.Minute, c.cfg.Delivery.DrainTimeout+10*time.Second)),
 		kgo.DisableAutoCommit(),
@@ -55,8 +56,7 @@ func (s *session) join() (err error) {
 	if c.cfg.Kafka.Protocol == "consumer" {
 		opts = append(opts, kgo.ServerSideBalancer())
 	} else {
-		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()),
-			kgo.HeartbeatInterval(min(c.cfg.Kafka.SessionTimeout/3, 3*time.Second)))
+		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
 	}
 	if c.cfg.Kafka.Instance != "" {
 		opts = append(opts, kgo.InstanceID(c.cfg.Kafka.Instance))
