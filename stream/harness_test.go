@@ -47,11 +47,13 @@ type harness struct {
 	client  *kgo.Client // produces to in and reads nothing
 	cfg     Config
 	slow    time.Duration // what a write to Redis takes longer
+	wire    *wire         // between consumers and brokers; nil: the network
 }
 
-func newHarness(t *testing.T, partitions int32) *harness {
+func newHarness(t *testing.T, partitions int32, opts ...kfake.Opt) *harness {
 	t.Helper()
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "in", "out", "dlq"))
+	opts = append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(partitions, "in", "out", "dlq")}, opts...)
+	kafka, err := kfake.NewCluster(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,17 +110,24 @@ func (h *harness) produce(partition int32, events ...string) {
 	}
 }
 
-// dial is the network with a Redis that is slow, or nil when it is not.
+// dial is the network, with a Redis that is slow or a wire to the brokers; nil when there
+// is neither.
 func (h *harness) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
-	if h.slow == 0 {
+	if h.slow == 0 && h.wire == nil {
 		return nil
 	}
+	redis := h.redis.Addr() // before it is closed
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err == nil && address == h.redis.Addr() {
-			conn = slowConn{conn, h.slow}
+		switch {
+		case err != nil:
+			return nil, err
+		case address != redis && h.wire != nil:
+			return h.wire.conn(conn), nil
+		case address == redis && h.slow > 0:
+			return slowConn{conn, h.slow}, nil
 		}
-		return conn, err
+		return conn, nil
 	}
 }
 
@@ -151,7 +160,13 @@ func (h *harness) run(d *predictor.Deployment) *running {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
+	go func() {
+		err := c.Run(ctx)
+		if err != nil {
+			h.t.Log("Run:", err)
+		}
+		done <- err
+	}()
 	stopped := false
 	r := &running{Consumer: c}
 	r.stop = func() error {
