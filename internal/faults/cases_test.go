@@ -82,8 +82,9 @@ var faults = []fault{
 	{name: "two processes with the same kafka.instance", static: true, strike: func(p *pipeline) {
 		second, first := p.join(p.sets("a")...), p.members[0]
 		first.mayEnd, second.mayEnd = true, true
-		ended := func() bool { return !first.running() || !second.running() }
-		eventually(p.t, "one of the two ends", ended)
+		eventually(p.t, "one of the two ends, or waits for its turn", func() bool {
+			return !first.running() || !second.running() || second.says("UNRELEASED_INSTANCE_ID")
+		})
 		if !first.running() && !second.running() {
 			p.t.Errorf("both ended:\n%s\n%s", first.tail(), second.tail())
 		}
@@ -172,12 +173,16 @@ var faults = []fault{
 		p.join(p.sets("b")...)
 	}},
 	{name: "the topic recreated, the group running", once: true, strike: func(p *pipeline) {
-		p.recreate()
-		for _, m := range p.running() {
-			m.wait(40 * time.Second)
+		for _, m := range p.members {
+			m.mayEnd = true
 		}
-		p.join(p.sets("a")...)
-		p.join(p.sets("b")...)
+		p.recreate()
+		eventually(p.t, "the new topic is read", func() bool {
+			for range 2 - len(p.running()) { // what a supervisor does
+				p.join(p.sets("a")...).mayEnd = true
+			}
+			return p.seen.started(p.load.incarnation)
+		})
 	}},
 
 	{name: "200 ms latency", shake: func(c *cluster) error {
@@ -271,6 +276,7 @@ func (p *pipeline) recreate() {
 
 // abortEveryOther produces in transactions until the load is paused.
 func (w *workload) abortEveryOther(c *cluster) {
+	w.incarnation = "" // the same topic, by another client
 	w.open(c, kgo.TransactionalID(w.topic))
 	stop := make(chan struct{})
 	w.stop = stop

@@ -170,6 +170,29 @@ func zombie(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
+// alone reports whether a group, of the classic protocol, is at rest with one member.
+func (c *cluster) alone(group string) bool {
+	groups, err := c.adm.DescribeGroups(context.Background(), group)
+	return err == nil && groups[group].State == "Stable" && len(groups[group].Members) == 1
+}
+
+// transactions are those that are open.
+func (c *cluster) transactions() (open []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	ts, err := c.adm.DescribeTransactions(ctx)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, t := range ts.Sorted() {
+		if strings.HasPrefix(t.State, "Complete") || t.State == "Empty" {
+			continue
+		}
+		open = append(open, fmt.Sprintf("%s: %s since %s of %v", t.TxnID, t.State, time.UnixMilli(t.StartTimestamp).Format(time.TimeOnly), t.Topics))
+	}
+	return open
+}
+
 // A toxic is a way to break connections.
 type toxic struct {
 	Name       string         `json:"name"`

@@ -37,16 +37,27 @@ func observe(p *pipeline) *observers {
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &observers{p: p, cancel: cancel, group: make(map[int32]Commit), next: map[string]map[int32]int64{p.out: {}, p.dlq: {}, offsetsTopic: {}}}
 	p.t.Cleanup(o.stop)
-	reader, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.direct()...), kgo.ConsumeTopics(p.out, p.dlq, offsetsTopic),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
-	if err != nil {
-		p.t.Fatal(err)
+	// Whoever has an open transaction holds up those who read commits that are none of its.
+	commits := kgo.ReadUncommitted()
+	if p.with.guarantee == "exactly_once" {
+		commits = kgo.ReadCommitted()
 	}
-	p.t.Cleanup(reader.Close)
-	o.done.Go(func() { o.read(ctx, reader) })
+	o.reader(ctx, kgo.ReadCommitted(), p.out, p.dlq)
+	o.reader(ctx, commits, offsetsTopic)
 	o.done.Go(func() { every(ctx, 100*time.Millisecond, func() { o.sampleCache(ctx) }) })
 	return o
+}
+
+// reader reads topics from their start until ctx ends.
+func (o *observers) reader(ctx context.Context, isolation kgo.IsolationLevel, topics ...string) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.p.cluster.direct()...), kgo.ConsumeTopics(topics...),
+		kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
+	if err != nil {
+		o.p.t.Fatal(err)
+	}
+	o.p.t.Cleanup(client.Close)
+	o.done.Go(func() { o.read(ctx, client) })
 }
 
 func (o *observers) stop() {
@@ -193,6 +204,18 @@ func (o *observers) through(adm *kadm.Client) bool {
 		through = through && e.Err == nil && o.next[e.Topic][e.Partition] >= e.Offset
 	})
 	return through
+}
+
+// started reports whether the group has moved in every partition of an incarnation.
+func (o *observers) started(incarnation string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range int32(partitions) {
+		if c := o.group[i]; c.Incarnation != incarnation || c.Next == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // busy are the partitions of the input that have predictions.

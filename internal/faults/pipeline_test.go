@@ -211,7 +211,7 @@ func (p *pipeline) rest() *History {
 	p.t.Helper()
 	p.load.pause()
 	if !patience(45*time.Second, p.seen.committed) {
-		p.t.Errorf("%v: not all of the input is committed after 45 s", p.with)
+		p.t.Errorf("%v: not all of the input is committed after 45 s; open transactions: %v", p.with, p.cluster.transactions())
 	}
 	for _, m := range p.members {
 		if m.running() {

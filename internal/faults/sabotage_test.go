@@ -45,7 +45,8 @@ var sabotages = []sabotage{
 			m := p.join(p.sets("b")...)
 			eventually(p.t, "the second member has partitions", func() bool { return p.members[0].says("how=revoked") })
 			m.kill()
-			time.Sleep(session + time.Second)
+			eventually(p.t, "the first has them again", func() bool { return p.cluster.alone(p.group) })
+			time.Sleep(time.Second)
 			mend, err := poison(p.cache.proxy, toxic{Type: "latency", Stream: "downstream", Attributes: map[string]int{"latency": 100}})
 			if err != nil {
 				p.t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"scry/internal/testenv"
@@ -73,11 +74,12 @@ func (w *workload) open(c *cluster, opts ...kgo.Opt) {
 		w.pause()
 		client.Close()
 	})
-	topics, err := c.adm.ListTopics(context.Background(), w.topic)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	id := topics[w.topic].ID
+	var id kadm.TopicID
+	eventually(w.t, "the topic is known", func() bool { // not every broker knows at once, and one may know the old
+		topics, err := c.adm.ListTopics(context.Background(), w.topic)
+		id = topics[w.topic].ID
+		return err == nil && topics[w.topic].Err == nil && hex.EncodeToString(id[:]) != w.incarnation
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.client, w.incarnation = client, hex.EncodeToString(id[:])
