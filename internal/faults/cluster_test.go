@@ -170,6 +170,18 @@ func zombie(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
+// limitMessages sets the largest batch that a topic takes.
+func (c *cluster) limitMessages(t testing.TB, topic, size string) {
+	t.Helper()
+	rs, err := c.adm.AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &size}}, topic)
+	if err == nil {
+		err = rs[0].Err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // alone reports whether a group, of the classic protocol, is at rest with one member.
 func (c *cluster) alone(group string) bool {
 	groups, err := c.adm.DescribeGroups(context.Background(), group)
