@@ -24,10 +24,14 @@ type sabotage struct {
 // An edit replaces a text of a file of the tree.
 type edit struct{ file, old, new string }
 
-// unknownEnd makes the end of the thirtieth transaction succeed and look as if it had not.
+// unknownEnd makes the end of the fifth transaction succeed and look as if it had not.
 var unknownEnd = edit{"stream/transaction.go",
 	"if err := client.EndTransaction(t.ctx, kgo.TryCommit); err != nil {",
-	"err := client.EndTransaction(t.ctx, kgo.TryCommit)\n\tif ends++; ends == 30 {\n\t\terr = errors.New(\"no answer\")\n\t}\n\tif err != nil {"}
+	"err := client.EndTransaction(t.ctx, kgo.TryCommit)\n\tif ends++; ends == 5 {\n\t\terr = errors.New(\"no answer\")\n\t}\n\tif err != nil {"}
+
+func theEndIsUnknown(p *pipeline) {
+	eventually(p.t, "a transaction has no known end", func() bool { return p.members[0].says("no answer") })
+}
 
 var sabotages = []sabotage{
 	{
@@ -43,24 +47,29 @@ var sabotages = []sabotage{
 	},
 	{
 		name: "done after revoke honoured", guarantee: "at_least_once",
-		edits:  []edit{{"checkpoint/tracker.go", "a != nil && a == tk.assignment", "a != nil"}},
+		edits: []edit{{"checkpoint/tracker.go",
+			"a != nil && a == tk.assignment {",
+			"a != nil {\n\t\tif a != tk.assignment {\n\t\t\ttk.seq = a.first\n\t\t}"}},
 		breaks: K, fault: fault{alone: true, sets: []string{"delivery.drain_timeout=100ms", "delivery.commit_interval=10ms"}, strike: func(p *pipeline) {
 			// What is in flight when partitions go waits for Redis; they come back, and are
-			// read again from the last commit; then Redis goes on, slowly.
+			// read again, in one batch; then Redis goes on, slowly.
 			p.cache.on.Load().do("CONFIG", "SET", "maxmemory", "1")
 			time.Sleep(time.Second)
+			p.load.pause()
 			m := p.join(p.sets("b")...)
 			eventually(p.t, "the second member has partitions", func() bool { return p.members[0].says("how=revoked") })
 			m.kill()
 			eventually(p.t, "the first has them again", func() bool { return p.cluster.alone(p.group) })
 			time.Sleep(time.Second)
-			mend, err := poison(p.cache.proxy, toxic{Type: "latency", Stream: "downstream", Attributes: map[string]int{"latency": 100}})
+			mend, err := poison(p.cache.proxy, toxic{Type: "latency", Stream: "downstream", Attributes: map[string]int{"latency": 200}})
 			if err != nil {
 				p.t.Fatal(err)
 			}
 			p.cache.on.Load().do("CONFIG", "SET", "maxmemory", "0")
-			time.Sleep(4 * time.Second)
+			eventually(p.t, "Redis is tried again", func() bool { return p.members[0].says("dependency is back") })
+			time.Sleep(3 * time.Second)
 			mend()
+			p.load.start()
 		}},
 	},
 	{
@@ -74,7 +83,7 @@ var sabotages = []sabotage{
 		name: "an unknown end of a transaction", guarantee: "exactly_once", // no sabotage: what the next one needs
 		edits: []edit{unknownEnd, {"stream/transaction.go",
 			"// settle notes that topic", "var ends int\n\n// settle notes that topic"}},
-		fault: fault{alone: true, strike: func(*pipeline) { time.Sleep(3 * time.Second) }},
+		fault: fault{alone: true, strike: theEndIsUnknown},
 	},
 	{
 		name: "unknown end of a transaction retried", guarantee: "exactly_once",
@@ -97,7 +106,7 @@ var sabotages = []sabotage{
 				delete(again, topicPartition{topic, id})
 			}
 			from := checkpoint.Position{Next: d.Next, LeaderEpoch: -1}`}},
-		breaks: D, fault: fault{alone: true, strike: func(*pipeline) { time.Sleep(3 * time.Second) }},
+		breaks: D, fault: fault{alone: true, strike: theEndIsUnknown},
 	},
 	{
 		name: "produce promise not looked at", guarantee: "exactly_once",
