@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
-	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,40 +67,6 @@ func (b *blob) MarshalBinary() ([]byte, error) { return *b, nil }
 
 // String is what go-redis takes a key's slot from.
 func (b *blob) String() string { return string(*b) }
-
-// newCache connects to nothing yet. dial stands in for TCP in tests and the demo; nil
-// means the network.
-func newCache(c CacheConfig, model string, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*cache, error) {
-	if model == "" || strings.ContainsAny(model, ":{}") {
-		return nil, Permanent(fmt.Errorf("model name %q: it becomes part of the cache's keys; give it a name without : { }", model))
-	}
-	o, err := c.options()
-	if err != nil {
-		// Not err itself: it may quote the password.
-		return nil, Permanent(errors.New("cache.url: not a Redis URL; " + cacheURLMend))
-	}
-	if o.TLSConfig != nil {
-		if dial, err = c.TLS.dialer(dial); err != nil {
-			return nil, Permanent(err)
-		}
-	}
-	connected := make(chan struct{}, 1)
-	o.Dialer = dial
-	o.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
-		// For CLIENT LIST. CLIENT SETNAME would do the same, but needs a right.
-		_ = conn.Do(ctx, "hello", 3, "setname", "scry").Err()
-		select {
-		case connected <- struct{}{}:
-		default:
-		}
-		return nil
-	}
-	return &cache{
-		options: o, connected: connected,
-		prefix: []byte("pred:" + model + ":"),
-		seed:   maphash.MakeSeed(),
-	}, nil
-}
 
 // write offers the newest row of each key to the guard. On an error some keys may
 // have been written and the result is empty; writing all rows again is harmless and

@@ -191,8 +191,8 @@ func TestCacheErrors(t *testing.T) {
 		{name: "no scripts", url: noScripts.Addr, permanent: true, says: "unknown command"},
 		{name: "nobody there", url: "127.0.0.1:1", says: "refused"},
 		{name: "no such host", url: "redis.invalid:6379", says: "redis.invalid"},
-		{name: "out of memory", url: s.Addr, before: []any{"config", "set", "maxmemory", "1"}, after: []any{"config", "set", "maxmemory", "0"}, says: "OOM"},
-		{name: "a replica", url: s.Addr, before: []any{"replicaof", "127.0.0.1", "1"}, after: []any{"replicaof", "no", "one"}, says: "READONLY"},
+		{name: "out of memory", url: s.Addr, before: []any{"config", "set", "maxmemory", "1"}, after: []any{"config", "set", "maxmemory", "0"}, says: "raise maxmemory"},
+		{name: "a replica", url: s.Addr, before: []any{"replicaof", "127.0.0.1", "1"}, after: []any{"replicaof", "no", "one"}, says: "if no failover is under way"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.before != nil {
@@ -214,6 +214,32 @@ func TestCacheErrors(t *testing.T) {
 				t.Errorf("afterwards: %+v, %v", r, err)
 			}
 		})
+	}
+}
+
+// Replies that pass are retried, at the first look too, and say what to do if they stay.
+func TestCacheErrorsThatPass(t *testing.T) {
+	fake := miniredis.RunT(t)
+	for _, c := range []struct{ reply, says string }{
+		{"LOADING Redis is loading the dataset in memory", "from disk"},
+		{"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "bring that back"},
+		{"CLUSTERDOWN The cluster is down", "redis-cli --cluster check"},
+		{"TRYAGAIN Multiple keys request during rehashing of slot", "being moved"},
+		{"NOREPLICAS Not enough good replicas to write.", "min-replicas-to-write"},
+		{"MISCONF Redis is configured to save RDB snapshots", "its log"},
+		{"BUSY Redis is busy running a script.", "BUSY"},
+	} {
+		cache := dialCache(t, "redis://"+fake.Addr(), nil)
+		for range 2 { // before it is known what answers, and after
+			fake.SetError(c.reply)
+			if _, err := cache.write(t.Context(), benchRows(2)); err == nil || IsPermanent(err) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: %v (permanent %v), want %q", c.reply, err, IsPermanent(err), c.says)
+			}
+			fake.SetError("")
+			if r, err := cache.write(t.Context(), benchRows(2)); err != nil || r.written+r.stale != 2 {
+				t.Errorf("afterwards: %+v, %v", r, err)
+			}
+		}
 	}
 }
 

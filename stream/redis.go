@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +18,43 @@ import (
 
 // go-redis writes to stderr what it returns as an error besides.
 func init() { logging.Disable() }
+
+// newCache connects to nothing yet. dial stands in for TCP in tests and the demo; nil
+// means the network.
+func newCache(c CacheConfig, model string, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*cache, error) {
+	if model == "" || strings.ContainsAny(model, ":{}") {
+		return nil, Permanent(fmt.Errorf("model name %q: it becomes part of the cache's keys; give it a name without : { }", model))
+	}
+	o, err := c.options()
+	if err != nil {
+		// Not err itself: it may quote the password.
+		return nil, Permanent(errors.New("cache.url: not a Redis URL; " + cacheURLMend))
+	}
+	if o.TLSConfig != nil {
+		if dial, err = c.TLS.dialer(dial); err != nil {
+			return nil, Permanent(err)
+		}
+	}
+	connected := make(chan struct{}, 1)
+	o.Dialer = dial
+	o.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
+		// For CLIENT LIST. CLIENT SETNAME would do the same, but needs a right.
+		var reply redis.Error // HELLO is unknown: no harm
+		if err := conn.Do(ctx, "hello", 3, "setname", "scry").Err(); err != nil && !errors.As(err, &reply) {
+			return err
+		}
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+		return nil
+	}
+	return &cache{
+		options: o, connected: connected,
+		prefix: []byte("pred:" + model + ":"),
+		seed:   maphash.MakeSeed(),
+	}, nil
+}
 
 const cacheURLMend = "write redis://user:password@host:6379/0 (rediss:// for TLS) with the password percent-encoded; further addresses as ?addr=host:port"
 
@@ -93,7 +132,7 @@ func (c *cache) find(ctx context.Context) (redis.UniversalClient, error) {
 	if o.MasterName != "" {
 		return redis.NewFailoverClient(o.Failover()), nil
 	}
-	var errs []error
+	var failures error
 	for _, addr := range o.Addrs {
 		single := o.Simple()
 		single.Addr = addr
@@ -104,8 +143,10 @@ func (c *cache) find(ctx context.Context) (redis.UniversalClient, error) {
 		}
 		client.Close()
 		switch {
+		case failures != nil && err != nil:
+			failures = fmt.Errorf("%w; %w", failures, err)
 		case err != nil:
-			errs = append(errs, err) // the next may answer
+			failures = err // the next may answer
 		case mode == "cluster":
 			return redis.NewClusterClient(o.Cluster()), nil
 		case mode == "sentinel":
@@ -114,7 +155,7 @@ func (c *cache) find(ctx context.Context) (redis.UniversalClient, error) {
 			return nil, Permanent(fmt.Errorf("%s is a single Redis, and cache.url has several addresses; write one, or name the master in cache.sentinel.master", addr))
 		}
 	}
-	return nil, errors.Join(errs...)
+	return nil, failures
 }
 
 // redisMode is standalone, cluster or sentinel, empty when the server does not say. HELLO needs
