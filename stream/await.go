@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,8 @@ import (
 // topics: one that does not exist is not worth waiting for. It uses a connection of
 // its own, so that nothing joins the group before all is well.
 func (c *Consumer) await(ctx context.Context) error {
-	if c.cache != nil {
-		if c.cfg.Cache.OnFailure == "skip" {
+	if c.cache != nil && c.projector == nil {
+		if c.projects || c.cfg.Cache.OnFailure == "skip" { // it joins all the same, so that its lag is known
 			if err := c.cache.ping(ctx); IsPermanent(err) {
 				return err
 			}
@@ -90,11 +91,14 @@ var errNoTopic = errors.New("topics are missing")
 // topic take. The dead letter topic it creates, with
 // the brokers' defaults, as Kafka Connect does: a first bad event must not find it absent.
 func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[string]int32, error) {
-	dead, written := c.cfg.Output.DeadLetterTopic, []string{c.cfg.Output.Topic}
-	if dead != "" {
-		written = append(written, dead)
+	dead := c.cfg.Output.DeadLetterTopic
+	var written []string
+	for _, topic := range []string{c.cfg.Output.Topic, dead} {
+		if topic != "" {
+			written = append(written, topic)
+		}
 	}
-	need := append(append([]string(nil), c.cfg.Input.Topics...), written...)
+	need := append(slices.Clone(c.cfg.Input.Topics), written...)
 	details, err := adm.ListTopics(ctx, need...)
 	var hidden *kadm.AuthError // of any of them
 	if errors.As(err, &hidden) {

@@ -117,7 +117,11 @@ type CacheConfig struct {
 	TLS TLSConfig `yaml:"tls"`
 	// TTL counts from the event's time; 0: never expires.
 	TTL time.Duration `yaml:"ttl" min:"0"`
-	// OnFailure is block (the stream waits for Redis) or skip (counted; mend with `scry cache rebuild`).
+	// From is input (predictions are written with each batch, beside the output topic) or output (a projector
+	// copies them from the output topic once they are committed there, in the consumer group GROUP.cache).
+	From string `yaml:"from" enum:"input,output"`
+	// OnFailure is block (the stream waits for Redis) or skip (counted; mend with `scry cache rebuild`). With
+	// from: output the stream never waits for Redis, and the projector always does.
 	OnFailure string `yaml:"on_failure" enum:"block,skip"`
 }
 
@@ -162,7 +166,7 @@ func DefaultConfig() Config {
 			OnDataLoss: "stop",
 		},
 		Output: OutputConfig{HoldWhenRejected: 0.5, Compression: "snappy"},
-		Cache:  CacheConfig{TTL: 24 * time.Hour, OnFailure: "block"},
+		Cache:  CacheConfig{TTL: 24 * time.Hour, From: "input", OnFailure: "block"},
 		Delivery: DeliveryConfig{
 			Guarantee:           "at_least_once",
 			MaxInFlight:         32 << 20,

@@ -46,6 +46,9 @@ type Consumer struct {
 	ending  *ending  // nil: it goes on until it is stopped
 	rejects *rejects // takes in what is rejected; nil: it becomes a dead letter
 
+	projector *Consumer // fills the cache from the output topic; nil: this one does
+	projects  bool      // this is one: the records are predictions
+
 	toCache   chan *batch
 	skipUntil time.Time // writeCache's: with on_failure: skip, when Redis is tried again
 	// work outlives a stop by the drain deadline; what is in flight runs on it.
@@ -94,6 +97,11 @@ func New(cfg Config, d *predictor.Deployment, env Env) (*Consumer, error) {
 	}
 	// How fast a moved leader or a new topic is noticed, and an added partition.
 	c.connect = append(c.connect, kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(30*time.Second))
+	if cfg.Cache.projected() {
+		if c.projector, err = newProjector(c, env.Dial); err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
+		}
+	}
 	return c, nil
 }
 
@@ -117,10 +125,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.toCache = make(chan *batch, maxBatches)
 	var wg sync.WaitGroup
 	wg.Go(c.writeCache)
-	if c.cache != nil && c.ending == nil { // else the running consumer's task
+	switch {
+	case c.projector != nil:
+		wg.Go(func() { c.project(loop) })
+	case c.cache != nil && c.ending == nil: // else the running consumer's task
 		wg.Go(func() { c.watchRedis(c.work) })
 	}
 	err := c.sessions(loop)
+	cancel(err) // of the projector
 	c.cancelWork()
 	close(c.toCache)
 	if c.cache != nil {
@@ -148,6 +160,10 @@ func (c *Consumer) loop(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
+			continue
+		}
+		if c.projects {
+			c.copy(b)
 			continue
 		}
 		if err := c.score(b); err != nil {

@@ -223,8 +223,10 @@ func (c *Consumer) complete(b *batch) {
 		run := &b.runs[i]
 		run.source.lastAppend.Store(b.records[run.to-1].Timestamp.UnixMilli())
 	}
-	c.metrics.done(b)
-	c.stats.done(b)
+	if !c.projects {
+		c.metrics.done(b)
+		c.stats.done(b)
+	}
 	c.window.leave(b)
 	b.release()
 	c.free.put(b)

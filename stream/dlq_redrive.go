@@ -80,6 +80,7 @@ func redriveConfig(c Config) Config {
 	c.Input.OnDataLoss = "earliest" // dead letters past their retention are gone
 	c.Output.HoldWhenRejected = 1   // they were rejected before; MaxAttempts is the brake
 	c.Delivery.CommitInterval = time.Second / 5
+	c.Cache = c.Cache.besideProjector()
 	return c
 }
 

@@ -24,7 +24,11 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 		c.log.Error("data loss: the log was truncated", "topic", topic, "partition", partition, "error", err)
 		c.fail(fmt.Errorf("topic %s partition %d: %w; start again to go on from what is left", topic, partition, err))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
-		c.fail(fmt.Errorf("input topic %s was deleted or recreated: %w; start again, and input.on_data_loss decides", topic, err))
+		next := "start again, and input.on_data_loss decides"
+		if c.projects {
+			next = "see that it exists, and start again: what it then holds is written to the cache"
+		}
+		c.fail(fmt.Errorf("topic %s was deleted or recreated: %w; %s", topic, err, next))
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		c.fail(fmt.Errorf("not allowed to read topic %s: %w; grant READ to this user", topic, err))
 	case errors.Is(err, kerr.FencedInstanceID):

@@ -217,14 +217,19 @@ func (h *harness) read(topic string, n int) []*kgo.Record {
 // committed returns the group's offset for a partition of in, -1 when there is none.
 func (h *harness) committed(partition int32) int64 {
 	h.t.Helper()
-	os, err := kadm.NewClient(h.client).FetchOffsets(context.Background(), "test")
+	return h.committedBy("test", "in", partition)
+}
+
+func (h *harness) committedBy(group, topic string, partition int32) int64 {
+	h.t.Helper()
+	os, err := kadm.NewClient(h.client).FetchOffsets(context.Background(), group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return -1
 	}
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if o, ok := os.Lookup("in", partition); ok {
+	if o, ok := os.Lookup(topic, partition); ok {
 		return o.At
 	}
 	return -1

@@ -18,6 +18,7 @@ type Health struct {
 	log    *slog.Logger
 	window *window
 	needed []string // the dependencies that consuming cannot go on without
+	beside *Health  // the projector's; nil: there is none
 
 	mu      sync.Mutex
 	started bool
@@ -28,7 +29,7 @@ type Health struct {
 
 func newHealth(log *slog.Logger, w *window, cache CacheConfig) *Health {
 	h := &Health{log: log, window: w, needed: []string{"kafka"}, down: map[string]error{}}
-	if cache.URL != "" && cache.OnFailure != "skip" {
+	if cache.URL != "" && cache.OnFailure != "skip" && !cache.projected() {
 		h.needed = append(h.needed, "redis")
 	}
 	return h
@@ -36,6 +37,11 @@ func newHealth(log *slog.Logger, w *window, cache CacheConfig) *Health {
 
 // Live returns why the process should be restarted, or nil.
 func (h *Health) Live() error {
+	if h.beside != nil {
+		if err := h.beside.Live(); err != nil {
+			return fmt.Errorf("cache projector: %w", err)
+		}
+	}
 	_, _, age := h.window.load()
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -24,6 +24,7 @@ type metrics struct {
 	consumed, predicted, tombstones, producedTotal prometheus.Counter
 	rejected                                       map[string]prometheus.Counter // by reason
 	cacheWrites                                    map[string]prometheus.Counter // by result
+	cachePassed                                    map[string]prometheus.Counter // by reason
 	missing, unknown                               []prometheus.Counter          // by feature
 	skewed, lost, cacheLosses                      prometheus.Counter
 	stages                                         map[string]prometheus.Observer
@@ -66,6 +67,7 @@ func newMetrics(reg prometheus.Registerer, c *Consumer, d *predictor.Deployment)
 		producedTotal: counter("records_produced_total", "Records acknowledged by the brokers: predictions, tombstones and dead letters."),
 		rejected:      labelled("rejected_total", "Events that became dead letters, by reason.", "reason", reasons...),
 		cacheWrites:   labelled("cache_writes_total", "Keys offered to the cache, by what became of them.", "result", "written", "stale", "expired", "skipped"),
+		cachePassed:   labelled("cache_passed_over_total", "Records of the output topic that the projector did not copy to the cache, by reason.", "reason", "no_entity", "other", "lost"),
 		skewed:        counter("event_time_replaced_total", "Events with a time over an hour past their record's, which stands in."),
 		cacheLosses:   counter("cache_losses_total", "Times Redis was another process or server than before, was emptied or evicted keys: it has or may have lost predictions."),
 		lost:          counter("records_lost_total", "Records known to be gone before they were read."),
@@ -188,6 +190,8 @@ func (m *metrics) done(b *batch) {
 var (
 	lagDesc         = prometheus.NewDesc("scry_consumer_lag", "Records between the next to be committed and the end of the partition.", []string{"topic", "partition"}, nil)
 	lagSecondsDesc  = prometheus.NewDesc("scry_consumer_lag_seconds", "Age of the last record done while there is lag; 0 without.", []string{"topic", "partition"}, nil)
+	cacheLagDesc    = prometheus.NewDesc("scry_cache_lag", "Records of the output topic that the cache lacks, with cache.from: output.", []string{"topic", "partition"}, nil)
+	cacheAgeDesc    = prometheus.NewDesc("scry_cache_lag_seconds", "Age of the last record that the projector has written while there is lag; 0 without.", []string{"topic", "partition"}, nil)
 	flightDesc      = prometheus.NewDesc("scry_in_flight_bytes", "Bytes of events read and not yet delivered.", nil, nil)
 	batchesDesc     = prometheus.NewDesc("scry_in_flight_batches", "Batches read and not yet delivered.", nil, nil)
 	oldestDesc      = prometheus.NewDesc("scry_oldest_batch_age_seconds", "Age of the oldest batch in flight; 0 without.", nil, nil)
@@ -203,10 +207,16 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, l := range m.consumer.Lag() {
-		partition := strconv.Itoa(int(l.Partition))
-		gauge(lagDesc, float64(l.Records), l.Topic, partition)
-		gauge(lagSecondsDesc, l.Age.Seconds(), l.Topic, partition)
+	lag := func(of *Consumer, records, seconds *prometheus.Desc) {
+		for _, l := range of.Lag() {
+			partition := strconv.Itoa(int(l.Partition))
+			gauge(records, float64(l.Records), l.Topic, partition)
+			gauge(seconds, l.Age.Seconds(), l.Topic, partition)
+		}
+	}
+	lag(m.consumer, lagDesc, lagSecondsDesc)
+	if p := m.consumer.projector; p != nil {
+		lag(p, cacheLagDesc, cacheAgeDesc)
 	}
 	bytes, batches, age := m.consumer.window.load()
 	gauge(flightDesc, float64(bytes))

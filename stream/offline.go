@@ -23,6 +23,7 @@ type Scorer struct {
 // stands in for the timestamp that records of a topic have: it is the time of events
 // that tell none, and none is believed to be more than an hour later.
 func NewScorer(c Config, d *predictor.Deployment, at time.Time) *Scorer {
+	c.Cache.From = "input" // there is no output topic to copy from
 	s := newScorer(c)
 	s.workers = s.workers[:1]
 	s.current, s.encoder = d, newEncoder(d)

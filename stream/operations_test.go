@@ -91,12 +91,14 @@ func (r *recorder) MustRegister(cs ...prometheus.Collector) {
 	}
 }
 
-// keptMetrics gathers every metric of a consumer that has a partition, a certificate and has retried.
+// keptMetrics gathers every metric of a consumer that has a partition, a projector with one,
+// a certificate, and has retried.
 func keptMetrics(t *testing.T) map[string]metricShape {
 	t.Helper()
 	r := &recorder{prometheus.NewRegistry(), map[string]bool{}}
 	cfg := DefaultConfig()
 	cfg.Kafka.TLS = newAuthority(t, time.Now().Add(time.Hour)).writeClient(t.TempDir())
+	cfg.Cache.URL, cfg.Cache.From = "redis://x", "output"
 	c, err := New(cfg, doubler(), Env{Registerer: r})
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +107,9 @@ func keptMetrics(t *testing.T) map[string]metricShape {
 	c.sources.add(newSource(p))
 	c.tracker.Assign(p, checkpoint.Position{}, false)
 	c.metrics.retried("kafka")
+	p.Topic = "out"
+	c.projector.sources.add(newSource(p))
+	c.projector.tracker.Assign(p, checkpoint.Position{}, false)
 
 	families, err := r.Gather()
 	if err != nil {

@@ -39,7 +39,7 @@ func (c *Consumer) poll(ctx context.Context) *batch {
 		return nil
 	}
 	b.polled = time.Now()
-	b.reset(len(b.records), c.live.Load(), c.cache != nil)
+	b.reset(len(b.records), c.live.Load(), c.scorer.caching)
 	c.window.enter(b)
 	failpoint("poll")
 	return b

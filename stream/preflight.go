@@ -148,7 +148,11 @@ func (k *kafkaPreflight) look(ctx context.Context) (inputs bool) {
 	for _, topic := range in {
 		inputs = k.topic(topic, "input", kmsg.ACLOperationRead) && inputs
 	}
-	if k.topic(out, "predictions", kmsg.ACLOperationWrite) {
+	needs := []kadm.ACLOperation{kmsg.ACLOperationWrite}
+	if k.cfg.Cache.projected() {
+		needs = append(needs, kmsg.ACLOperationRead)
+	}
+	if k.topic(out, "predictions", needs...) {
 		k.room(out, "its predictions become dead letters")
 	}
 	if k.topic(dead, "dead letters", kmsg.ACLOperationWrite) {
@@ -157,9 +161,15 @@ func (k *kafkaPreflight) look(ctx context.Context) (inputs bool) {
 	return inputs
 }
 
-func (k *kafkaPreflight) topic(name, role string, needs kadm.ACLOperation) bool {
+func (k *kafkaPreflight) topic(name, role string, needs ...kadm.ACLOperation) bool {
 	t := k.topics[name]
-	grant := fmt.Sprintf("grant %s on topic %s to this user", strings.ToUpper(needs.String()), name)
+	var lacks []string
+	for _, op := range needs {
+		if len(t.AuthorizedOperations) > 0 && !slices.Contains(t.AuthorizedOperations, op) || t.Err != nil {
+			lacks = append(lacks, strings.ToUpper(op.String()))
+		}
+	}
+	grant := fmt.Sprintf("grant %s on topic %s to this user", strings.Join(lacks, " and "), name)
 	switch {
 	case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
 		k.add(Fail, "topic", grant, "%s (%s): not allowed to see it", name, role)
@@ -174,8 +184,8 @@ func (k *kafkaPreflight) topic(name, role string, needs kadm.ACLOperation) bool 
 	case t.Err != nil:
 		k.add(Fail, "topic", "", "%s (%s): %v", name, role, t.Err)
 		return false
-	case len(t.AuthorizedOperations) > 0 && !slices.Contains(t.AuthorizedOperations, needs):
-		k.add(Fail, "topic", grant, "%s (%s): this user may not %s it", name, role, strings.ToLower(needs.String()))
+	case len(lacks) > 0:
+		k.add(Fail, "topic", grant, "%s (%s): this user may not %s it", name, role, strings.ToLower(strings.Join(lacks, " or ")))
 		return false
 	}
 	leaderless, replicas := 0, len(t.Partitions.Sorted()[0].Replicas)

@@ -19,9 +19,13 @@ import (
 // group examines the consumer group and what a start would read.
 func (k *kafkaPreflight) group(ctx context.Context) {
 	name := k.cfg.Kafka.Group
-	state, members, err := describeGroup(ctx, k.adm, name)
-	if err != nil {
-		k.add(Fail, "group", "grant READ on group "+name+" to this user", "%s: %v", name, err)
+	if k.cfg.Cache.projected() {
+		if state, _, ok := k.describe(ctx, projectorGroup(k.cfg)); ok {
+			k.add(OK, "group", "", "%s, which fills the cache: %s", projectorGroup(k.cfg), state)
+		}
+	}
+	state, members, ok := k.describe(ctx, name)
+	if !ok {
 		return
 	}
 	partitions := 0
@@ -46,6 +50,15 @@ func (k *kafkaPreflight) group(ctx context.Context) {
 		k.replay(ctx, topic, look)
 	}
 	k.retention(ctx)
+}
+
+// describe reports whether this user may join a group.
+func (k *kafkaPreflight) describe(ctx context.Context, name string) (state string, members int, ok bool) {
+	state, members, err := describeGroup(ctx, k.adm, name)
+	if err != nil {
+		k.add(Fail, "group", "grant READ on group "+name+" to this user", "%s: %v", name, err)
+	}
+	return state, members, err == nil
 }
 
 // describeGroup returns a group's state and how many members it has, by either protocol.

@@ -46,9 +46,8 @@ func RebuildCache(ctx context.Context, cfg Config, d *predictor.Deployment, o Re
 		return sum, err
 	}
 	defer c.close()
-	if o.Since.IsZero() && cfg.Cache.TTL > 0 {
-		// Made before its event's time plus maxSkew; older ones have expired.
-		o.Since = time.Now().Add(-cfg.Cache.TTL - maxSkew)
+	if o.Since.IsZero() {
+		o.Since = oldestAlive(cfg.Cache.TTL)
 	}
 	r, err := openScan(ctx, cfg.Kafka, func(ctx context.Context, client *kgo.Client) (extent, error) {
 		return heldSince(ctx, client, cfg.Output.Topic, o.Since)
@@ -79,7 +78,7 @@ func RebuildCache(ctx context.Context, cfg Config, d *predictor.Deployment, o Re
 		if err != nil {
 			return sum, err
 		}
-		rows := sum.rows(records, d.Name, cfg.Cache.TTL)
+		rows := sum.rows(nil, records, d.Name, cfg.Cache.TTL)
 		var result cacheResult
 		if err := retry.Do(ctx, "redis", func(ctx context.Context) (err error) {
 			result, err = c.write(ctx, rows)
@@ -104,9 +103,18 @@ func RebuildCache(ctx context.Context, cfg Config, d *predictor.Deployment, o Re
 	}
 }
 
-// rows are the cache's rows of output records, as the consumer made them.
-func (sum *Rebuilt) rows(records []*kgo.Record, model string, ttl time.Duration) []cacheRow {
-	rows := make([]cacheRow, 0, len(records))
+// oldestAlive is how far back in the output topic predictions can lie that have not
+// expired; zero: to its start. One is made no more than maxSkew before its event's time,
+// from which ttl counts.
+func oldestAlive(ttl time.Duration) time.Time {
+	if ttl == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(-ttl - maxSkew)
+}
+
+// rows appends to rows the cache's rows of output records, as the consumer made them.
+func (sum *Rebuilt) rows(rows []cacheRow, records []*kgo.Record, model string, ttl time.Duration) []cacheRow {
 	for _, r := range records {
 		row, name, err := cachedFrom(r, ttl)
 		switch {

@@ -116,6 +116,7 @@ func replayConfig(c Config, group string, s Span) Config {
 	c.Input.Start = stamp(s.From)
 	c.Input.OnDataLoss = "earliest" // counted; the extent bounds it
 	c.Output.DeadLetterTopic = ""
+	c.Cache = c.Cache.besideProjector()
 	c.Cache.OnFailure = "block"
 	c.Delivery.Guarantee = "at_least_once"
 	c.Delivery.CommitInterval = time.Second / 5

@@ -74,7 +74,7 @@ func (c *Consumer) decided(p checkpoint.Partition, d checkpoint.Decision) error 
 		log.Info("starting without a committed offset", "start", c.cfg.Input.Start)
 	default:
 		c.metrics.dataLoss(d)
-		log.Error("data loss: going on from the start of the log as input.on_data_loss says", "offset", d.Next, "lost", d.Lost)
+		log.Error("data loss: going on from the start of the log", "offset", d.Next, "lost", d.Lost)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func newScorer(c Config) *scorer {
 	return &scorer{
 		workers: make([]worker, runtime.GOMAXPROCS(0)),
 		ttl:     c.Cache.TTL,
-		caching: c.Cache.URL != "",
+		caching: c.Cache.URL != "" && !c.Cache.projected(),
 		entity:  c.Input.Entity != "",
 		clock:   sinceStart,
 	}

@@ -20,6 +20,9 @@ func (c Config) Validate() config.Faults {
 	c.Input.validate(&faults)
 	c.Output.validate(&faults, c.Input.Topics)
 	c.Cache.validate(&faults)
+	if group := projectorGroup(c); c.Cache.projected() && len(group) > maxName {
+		faults.Add("kafka.group", c.Kafka.Group, "leaves no room for the name of the projector's group, "+group, "write a shorter name")
+	}
 	return faults
 }
 
@@ -166,6 +169,10 @@ func (c OutputConfig) validate(faults *config.Faults, inputs []string) {
 func (c CacheConfig) validate(faults *config.Faults) {
 	if c.URL == "" {
 		return
+	}
+	if c.projected() && c.OnFailure == "skip" {
+		faults.Add("cache.on_failure", c.OnFailure, "has no use with cache.from: output: the stream does not wait for Redis",
+			"take it out, or write cache.from: input")
 	}
 	o, err := c.options()
 	if err != nil {

@@ -81,7 +81,7 @@ or later up to the first one of --to or later.`,
 				began := time.Now()
 				sum, err := stream.ReplaySpan(ctx, c.Config, d, o, stream.Env{Log: newLogger(cmd.ErrOrStderr(), c.Log)})
 				endProgress(t)
-				r := replayReport{span.From, span.To, about(d), c.Output.Topic, c.Cache.URL != "", time.Since(began).Seconds(), sum}
+				r := replayReport{span.From, span.To, about(d), c.Output.Topic, c.Cache.URL != "" && c.Cache.From == "input", time.Since(began).Seconds(), sum}
 				if err != nil && sum.Read == 0 {
 					return err
 				}
