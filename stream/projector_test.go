@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -135,7 +136,7 @@ func TestProjectorGoesOnFromItsOffsets(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.redis.Del("pred:half:a")
-	c = h.run(doubler())
+	h.run(doubler())
 	h.eventually("it has begun anew", func() bool { return h.projected(0) })
 	if after := h.cached(); !maps.Equal(before, after) {
 		t.Errorf("repeated: %v\nwant %v", after, before)
@@ -251,6 +252,17 @@ func TestProjectorStopsTheStream(t *testing.T) {
 	}
 }
 
+// A start that fails before the stream runs ends the projector, too.
+func TestProjectorEndsWithTheStream(t *testing.T) {
+	h := projecting(t, 1)
+	if err := h.kafka.DeleteTopic("in"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.run(doubler()).wait(); !errors.Is(err, errNoTopic) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 // Retention, or a new topic of the name, took what was not copied: it goes on with what
 // there is, and counts.
 func TestProjectorLosesWhatTheTopicLoses(t *testing.T) {
@@ -342,5 +354,20 @@ func TestValidateAProjector(t *testing.T) {
 	faults := fmt.Sprint(h.cfg.Validate())
 	if !strings.Contains(faults, "cache.on_failure") || !strings.Contains(faults, "kafka.group") {
 		t.Error(faults)
+	}
+}
+
+func TestAStuckProjectorIsNotLive(t *testing.T) {
+	c, err := New(projecting(t, 1).cfg, doubler(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.projector.window.enter(&batch{polled: time.Now().Add(-2 * stuckAfter)})
+	if err := c.Health().Live(); err == nil || !strings.HasPrefix(err.Error(), "cache projector: ") {
+		t.Errorf("Live: %v", err)
+	}
+	c.projector.retry.Report("redis", errors.New("refused"))
+	if err := c.Health().Live(); err != nil {
+		t.Errorf("with Redis down: %v", err)
 	}
 }

@@ -168,7 +168,8 @@ func cachedFrom(r *kgo.Record, ttl time.Duration) (row cacheRow, model string, e
 	}
 	ms := min(max(p.EventTime.UnixMilli(), 0), maxEventTime)
 	v := newVersion(ms, offset, sourceHash(topic, partition))
-	b := append(append([]byte(`{"v":"`), v[:]...), '"')
+	b := make([]byte, 0, len(body)+len(v))
+	b = append(append(append(b, `{"v":"`...), v[:]...), '"')
 	if p.Deleted {
 		b = append(b, `,"deleted":true`...)
 	}

@@ -64,7 +64,8 @@ func (w *workload) rename(name string) {
 	c.Output.Topic = name + ".predictions"
 	c.Output.DeadLetterTopic = name + ".dlq"
 	c.Output.HoldWhenRejected = 1
-	c.Cache.TTL = 0 // which counts from the events' own times, and they may be old
+	c.Cache.From = "input" // an event is done when it is cached, too
+	c.Cache.TTL = 0        // which counts from the events' own times, and they may be old
 	c.HTTP.Health, c.HTTP.Admin = "127.0.0.1:0", "127.0.0.1:0"
 	w.model.Name = name // cached under pred:NAME:
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,11 +80,10 @@ func TestRedisShowsOnlyWhatIsCommitted(t *testing.T) {
 			t.Errorf("%s is %d times in the topic", id, n)
 		}
 	}
-	var wrong string
 	w.eventually("each key holds the newest committed prediction", func() bool {
 		for entity, want := range newest {
 			v, _ := r.client.Get(ctx, "pred:osi-xgb:"+entity).Result()
-			if wrong = fmt.Sprintf("%s: %s, want %s", entity, v, want.ID); !strings.Contains(v, `"id":"`+want.ID+`"`) {
+			if !strings.Contains(v, `"id":"`+want.ID+`"`) {
 				return false
 			}
 		}
@@ -94,7 +92,7 @@ func TestRedisShowsOnlyWhatIsCommitted(t *testing.T) {
 	if keys := r.client.Keys(ctx, "pred:osi-xgb:*").Val(); len(keys) != len(newest) {
 		t.Errorf("%d keys for %d entities: %v", len(keys), len(newest), w.cached(r.client, "ghost"))
 	}
-	t.Logf("%d predictions of %d entities; %s", total, len(newest), wrong)
+	t.Logf("%d predictions of %d entities", total, len(newest))
 }
 
 // cached returns which of the entities have a key.
