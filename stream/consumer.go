@@ -154,7 +154,7 @@ func (c *Consumer) loop(ctx context.Context) {
 		if err := c.window.wait(ctx); err != nil {
 			return
 		}
-		b := c.poll(ctx)
+		b := c.poll(ctx, true)
 		c.client.Load().AllowRebalance()
 		if b == nil {
 			if ctx.Err() != nil {

@@ -111,7 +111,9 @@ func ids(batch []byte) (all []string) {
 	}
 }
 
-func (w *wire) conn(c net.Conn) net.Conn { return &wiredConn{Conn: c, wire: w, sent: make(map[int32]sent)} }
+func (w *wire) conn(c net.Conn) net.Conn {
+	return &wiredConn{Conn: c, wire: w, sent: make(map[int32]sent)}
+}
 
 // A wiredConn takes the stream of bytes apart into requests and answers.
 type wiredConn struct {

@@ -14,16 +14,17 @@ import (
 const pollRecords = 2048
 
 // poll waits for records and makes a batch of them, with a ticket for each partition.
-// nil: there were none; with a nil ctx it does not wait for any. From a poll on no
+// nil: there were none; unless told to wait it takes what is there. From a poll on no
 // rebalance can happen until the client allows it; after that the tickets know to which
 // assignment each record belongs.
-func (c *Consumer) poll(ctx context.Context) *batch {
+func (c *Consumer) poll(ctx context.Context, wait bool) *batch {
 	start := time.Now()
-	fetches := c.client.Load().PollRecords(ctx, pollRecords)
-	c.metrics.stage("fetch", time.Since(start))
-	if ctx == nil {
-		ctx = c.work
+	var until context.Context // nil: the client returns what it has
+	if wait {
+		until = ctx
 	}
+	fetches := c.client.Load().PollRecords(until, pollRecords)
+	c.metrics.stage("fetch", time.Since(start))
 	fetches.EachError(func(topic string, partition int32, err error) { c.fetchError(ctx, topic, partition, err) })
 	if fetches.Empty() {
 		return nil

@@ -63,7 +63,7 @@ func (s *session) transactions(ctx context.Context) error {
 // not be delivered, and why, when what was read before it is committed.
 func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	c := s.consumer
-	b := c.poll(ctx)
+	b := c.poll(ctx, true)
 	if b == nil {
 		return nil, nil, nil
 	}
@@ -80,7 +80,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 		if err = t.deliver(); t.open && (b == nil || len(b.records) < pollRecords/2 || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()) {
 			break
 		}
-		b = c.poll(nil)
+		b = c.poll(c.work, false)
 	}
 	if len(t.batches) == 0 {
 		return held, why, nil
