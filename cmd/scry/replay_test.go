@@ -105,11 +105,11 @@ func (p *past) span() []string {
 	return []string{"--from", p.from.Format(time.RFC3339), "--to", p.to.Format(time.RFC3339)}
 }
 
-// cached is all that Redis holds.
+// cached is every prediction that Redis holds.
 func (p *past) cached() map[string]string {
 	p.t.Helper()
 	ctx, all := context.Background(), map[string]string{}
-	keys, err := p.redis.Keys(ctx, "pred:*").Result()
+	keys, err := p.redis.Keys(ctx, "pred:osi-xgb:*").Result()
 	if err != nil {
 		p.t.Fatal(err)
 	}
