@@ -195,23 +195,28 @@ type redisNode struct {
 
 // masters asks each server that takes writes; of a cluster there are several.
 func (c *cache) masters(ctx context.Context) (nodes []redisNode, err error) {
-	client, err := c.redis(ctx)
-	if err != nil {
-		return nil, cacheError(err)
-	}
 	var mu sync.Mutex
-	ask := func(ctx context.Context, one *redis.Client) error {
+	err = c.eachMaster(ctx, func(ctx context.Context, one *redis.Client) error {
 		info, err := redisInfo(ctx, one)
 		mu.Lock()
 		defer mu.Unlock()
 		nodes = append(nodes, redisNode{one.Options().Addr, info})
 		return err
+	})
+	return nodes, err
+}
+
+// eachMaster calls f for each server that takes writes, for those of a cluster at once.
+func (c *cache) eachMaster(ctx context.Context, f func(context.Context, *redis.Client) error) error {
+	client, err := c.redis(ctx)
+	if err != nil {
+		return cacheError(err)
 	}
 	switch client := client.(type) {
 	case *redis.ClusterClient:
-		err = client.ForEachMaster(ctx, ask)
+		err = client.ForEachMaster(ctx, f)
 	case *redis.Client:
-		err = ask(ctx, client)
+		err = f(ctx, client)
 	}
-	return nodes, failed(ctx, client, err)
+	return failed(ctx, client, err)
 }

@@ -74,6 +74,23 @@ func TestCacheOnACluster(t *testing.T) {
 	if err := c.ping(t.Context()); err != nil {
 		t.Error(err)
 	}
+	other, err := newCache(CacheConfig{URL: config.Secret("redis://" + cluster.Masters[0].Addr)}, "buyers", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if _, err := other.write(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := EmptyCache(t.Context(), CacheConfig{URL: config.Secret("redis://" + cluster.Masters[2].Addr)}, "buyer"); err != nil {
+		t.Fatal(err)
+	}
+	if value, err := c.get(t.Context(), rows[7].entity); err != nil || value != nil {
+		t.Errorf("after it was emptied: %s, %v", value, err)
+	}
+	holds(t, other, rows)
+	check("into the empty cache", cacheResult{written: 5000})
+
 	// With one node less its replica is found, and not only at the client's next look at the
 	// cluster, which it takes once a minute.
 	cluster.Masters[1].Kill()

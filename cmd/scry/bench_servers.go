@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -99,22 +98,8 @@ func deleteTopics(c Config) error {
 func deleteKeys(c Config) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
 	defer cancel()
-	o, err := redis.ParseURL(c.Cache.URL.Reveal())
-	if err != nil {
-		return nil // then there was no start either
+	if err := stream.EmptyCache(ctx, c.Cache, c.Name); err != nil {
+		return fmt.Errorf("the keys pred:%s* may still be in Redis: %w; delete them", c.Name, err)
 	}
-	client := redis.NewClient(o)
-	defer client.Close()
-	for cursor := uint64(0); ; {
-		var keys []string
-		if keys, cursor, err = client.Scan(ctx, cursor, "pred:"+c.Name+"*", 1000).Result(); err == nil && len(keys) > 0 {
-			err = client.Unlink(ctx, keys...).Err()
-		}
-		if err != nil {
-			return fmt.Errorf("the keys pred:%s* may still be in Redis: %w; delete them", c.Name, err)
-		}
-		if cursor == 0 {
-			return nil
-		}
-	}
+	return nil
 }
