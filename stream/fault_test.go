@@ -269,3 +269,14 @@ func (l *load) ends() map[int32]int64 {
 
 // huge is an entity whose prediction no topic of the case takes.
 var huge = strings.Repeat("huge", 12_500)
+
+// TestFaultsAreDocumented sets the table against that of docs/delivery.md.
+func TestFaultsAreDocumented(t *testing.T) {
+	var names []string
+	for _, f := range faultTable {
+		names = append(names, f.name)
+	}
+	if err := faults.Documented("../docs/delivery.md", "Brokers in the test's process", names); err != nil {
+		t.Error(err)
+	}
+}

@@ -61,6 +61,7 @@ var faults = []fault{
 	killAt("produce", 20),
 	killAt("flush", 20),
 	killAt("cache", 20),
+	killAt("commit", 5),
 	killAt("end", 5),
 	{name: "SIGSTOP past the session timeout, SIGCONT", expired: true, strike: func(p *pipeline) {
 		m := p.running()[0]
@@ -186,7 +187,7 @@ var faults = []fault{
 	}},
 
 	{name: "200 ms latency", shake: func(c *cluster) error {
-		return c.during(5*time.Second, toxic{Type: "latency", Stream: "downstream", Attributes: map[string]int{"latency": 200}})
+		return c.during(4*time.Second, toxic{Type: "latency", Stream: "downstream", Attributes: map[string]int{"latency": 200}})
 	}},
 	{name: "half-open connections", expired: true, shake: func(c *cluster) error {
 		return c.during(session+2*time.Second, toxic{Type: "timeout", Stream: "downstream"}, toxic{Type: "timeout", Stream: "upstream"})
@@ -195,7 +196,7 @@ var faults = []fault{
 		return c.during(session+2*time.Second, toxic{Type: "timeout", Stream: "downstream"})
 	}},
 	{name: "cut in mid-response", expired: true, shake: func(c *cluster) error {
-		return c.during(5*time.Second, toxic{Type: "limit_data", Stream: "downstream", Attributes: map[string]int{"bytes": 3000}})
+		return c.during(3*time.Second, toxic{Type: "limit_data", Stream: "downstream", Attributes: map[string]int{"bytes": 3000}})
 	}},
 	{name: "clean broker bounce", expired: true, shake: func(c *cluster) error { return c.bounce(1, syscall.SIGTERM) }},
 	{name: "broker kill -9 with min ISR 2", expired: true, shake: func(c *cluster) error { return c.bounce(2, syscall.SIGKILL) }},

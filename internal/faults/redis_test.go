@@ -13,9 +13,12 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"scry/internal/testenv"
 )
+
+func init() { logging.Disable() } // servers that are killed are no news
 
 // A cache is a pipeline's Redis, which scry reaches through a proxy.
 type cache struct {
