@@ -24,7 +24,7 @@ test-services: ## all tests with a real Kafka (Java 17, Maven) and Redis (redis-
 	SCRY_REQUIRE_SERVICES=1 scripts/kafka.sh with go test $(RACE) -count=1 ./...
 
 faults: ## what is promised, while things break: real brokers, Redis, processes (FAULTS=all for every combination)
-	cd internal/faults && go test -tags faults -count=1 -timeout 60m -parallel 4 -run 'TestFaults|TestSabotage|TestDocs'
+	cd internal/faults && go test -tags faults -count=1 -timeout 60m -parallel 6 -run 'TestFaults|TestSabotage|TestDocs'
 
 chaos: ## the same faults mixed at random: T=10m SEED=1 (repeats the choices of another run)
 	cd internal/faults && CHAOS=$(or $(T),10m) SEED=$(SEED) go test -tags faults -count=1 -timeout 0 -v -run TestChaos
