@@ -116,6 +116,7 @@ func TestFaults(t *testing.T) {
 			for _, with := range combinations(t, binary) {
 				t.Run(f.name+"/"+with.String(), func(t *testing.T) {
 					t.Parallel()
+					report.expect(t, f.name, with)
 					p := newPipeline(t, c, with, binary)
 					p.run(f)
 					judge(t, f.name, with, p.rest())
@@ -163,6 +164,7 @@ func (p *pipeline) begin(f fault) {
 func shake(t *testing.T, c *cluster, f fault, binary string) {
 	var ps []*pipeline
 	for _, with := range combinations(t, binary) {
+		report.expect(t, f.name, with)
 		p := newPipeline(t, c, with, binary)
 		p.begin(f)
 		ps = append(ps, p)
@@ -211,7 +213,18 @@ type reporter struct {
 type row struct {
 	name  string
 	with  combination
-	count map[Invariant]int
+	count map[Invariant]int // nil: the case ended before it could be judged
+}
+
+// expect notes a case whose test ends without a judgement.
+func (r *reporter) expect(t *testing.T, name string, with combination) {
+	t.Cleanup(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if t.Failed() && !slices.ContainsFunc(r.rows, func(row row) bool { return row.name == name && row.with == with }) {
+			r.rows = append(r.rows, row{name: name, with: with})
+		}
+	})
 }
 
 func (r *reporter) add(name string, with combination, found []Violation) {
@@ -224,8 +237,8 @@ func (r *reporter) add(name string, with combination, found []Violation) {
 	r.rows = append(r.rows, row{name, with, count})
 }
 
-// print writes a line a case, in the cases' order: a dot for a promise that was kept, or
-// how often it was broken.
+// print writes a line a case, in the cases' order: a dot for a promise that was kept, how
+// often it was broken, or that nobody knows.
 func (r *reporter) print() {
 	if len(r.rows) == 0 {
 		return
@@ -247,6 +260,8 @@ func (r *reporter) print() {
 			mark := "."
 			if n := row.count[i]; n > 0 {
 				mark = fmt.Sprint(n)
+			} else if row.count == nil {
+				mark = "?"
 			}
 			fmt.Printf("  %s", mark)
 		}
