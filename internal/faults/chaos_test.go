@@ -30,7 +30,7 @@ func TestChaos(t *testing.T) {
 	fmt.Printf("SEED=%d\n", seed)
 	m := &chaos{cluster: world(t), rng: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}}
 	binary := build(t)
-	for _, with := range combinations(t, binary) {
+	for _, with := range combinations() {
 		p := newPipeline(t, m.cluster, with, binary)
 		p.begin(fault{expired: true})
 		m.pipelines = append(m.pipelines, p)

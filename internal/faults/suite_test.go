@@ -32,8 +32,8 @@ func outage() time.Duration {
 }
 
 // combinations are what each case runs with.
-func combinations(t testing.TB, binary string) (cs []combination) {
-	for _, guarantee := range guarantees(t, binary) {
+func combinations() (cs []combination) {
+	for _, guarantee := range []string{"at_least_once", "exactly_once"} {
 		for _, protocol := range []string{"classic", "consumer"} {
 			if all() || (guarantee == "at_least_once") == (protocol == "classic") {
 				cs = append(cs, combination{guarantee, protocol})
@@ -113,7 +113,7 @@ func TestFaults(t *testing.T) {
 			if f.strike == nil {
 				continue
 			}
-			for _, with := range combinations(t, binary) {
+			for _, with := range combinations() {
 				t.Run(f.name+"/"+with.String(), func(t *testing.T) {
 					t.Parallel()
 					report.expect(t, f.name, with)
@@ -163,7 +163,7 @@ func (p *pipeline) begin(f fault) {
 // shake breaks what all pipelines stand on, under one of each combination at once.
 func shake(t *testing.T, c *cluster, f fault, binary string) {
 	var ps []*pipeline
-	for _, with := range combinations(t, binary) {
+	for _, with := range combinations() {
 		report.expect(t, f.name, with)
 		p := newPipeline(t, c, with, binary)
 		p.begin(f)
@@ -268,14 +268,4 @@ func (r *reporter) print() {
 		fmt.Println()
 	}
 	fmt.Println(strings.Repeat("-", width))
-}
-
-// guarantees are those that scry knows.
-func guarantees(t testing.TB, binary string) []string {
-	t.Helper()
-	known := []string{"at_least_once"}
-	if exec.Command(binary, "run", "--print-config", "-c", filepath.Join(root, "examples", "scry.yaml"), "--set", "delivery.guarantee=exactly_once").Run() == nil {
-		known = append(known, "exactly_once")
-	}
-	return known
 }
