@@ -200,7 +200,9 @@ func (k *checker) poison() {
 				k.violated(X, "%v is %d dead letters", o.Source, n)
 			case o.Poison && len(o.predictions) > 0:
 				k.violated(X, "%v is poison and has a prediction", o.Source)
-			case !o.Poison && n > 0:
+			case o.Refused && n > 0 && n+len(o.predictions) > 1 && k.ExactlyOnce:
+				k.violated(X, "%v has %d predictions and is %d dead letters", o.Source, len(o.predictions), n)
+			case !o.Poison && !o.Refused && n > 0:
 				k.violated(X, "%v is a dead letter and no poison", o.Source)
 			}
 		}

@@ -35,6 +35,12 @@ func (k *checker) cacheAtRest() {
 		return
 	}
 	newest := make(map[string]*outcome)
+	refused := make(map[string]bool) // by id
+	for _, o := range k.events {
+		if o.Refused {
+			refused[o.Source.String()] = true
+		}
+	}
 	for i := range k.Output {
 		o := k.events[k.Output[i].Source]
 		if o == nil || o.Entity == "" {
@@ -48,6 +54,7 @@ func (k *checker) cacheAtRest() {
 		want := newest[entity]
 		got, ok := k.AtRest[entity]
 		switch {
+		case refused[got.ID]:
 		case !ok:
 			k.violated(Q, "%s is not cached; its newest prediction is %v", entity, want.Source)
 		case got.Version != version(want.Source) || got.ID != want.Source.String():
@@ -57,7 +64,7 @@ func (k *checker) cacheAtRest() {
 		}
 	}
 	for _, entity := range slices.Sorted(maps.Keys(k.AtRest)) {
-		if newest[entity] == nil {
+		if newest[entity] == nil && !refused[k.AtRest[entity].ID] {
 			k.violated(Q, "%s is cached as %s and has no prediction", entity, k.AtRest[entity].ID)
 		}
 	}

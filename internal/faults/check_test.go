@@ -158,6 +158,16 @@ func TestEachBreachIsFound(t *testing.T) {
 		}},
 		{"poison twice", nil, false, func(h *History) { h.Dead = append(h.Dead, h.Dead[0]) }},
 		{"poison twice, exactly once", []Invariant{X}, true, func(h *History) { h.Dead = append(h.Dead, h.Dead[0]) }},
+		{"refused, and a dead letter", nil, true, func(h *History) { refuse(h, 8) }},
+		{"refused, and a dead letter twice", []Invariant{X}, true, func(h *History) {
+			refuse(h, 8)
+			h.Dead = append(h.Dead, h.Dead[len(h.Dead)-1])
+		}},
+		{"refused, then predicted", nil, true, func(h *History) { h.Input[16].Refused = true }},
+		{"refused, predicted and a dead letter", []Invariant{X}, true, func(h *History) {
+			h.Input[16].Refused = true
+			h.Dead = append(h.Dead, DeadLetter{source(0, 8), at(8.1), at(8.2)})
+		}},
 		{"poison with a prediction", []Invariant{X}, true, func(h *History) {
 			h.Input[12].Poison = true
 			h.Dead = append(h.Dead, DeadLetter{h.Input[12].Source, at(7), at(7)})
@@ -181,6 +191,13 @@ func TestEachBreachIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuse makes a dead letter of an event of partition 0 that was cached already.
+func refuse(h *History, offset int64) {
+	h.Input[2*offset].Refused = true
+	h.Output = remove(h.Output, h.find(0, offset))
+	h.Dead = append(h.Dead, DeadLetter{source(0, offset), at(8.1), at(8.2)})
 }
 
 // late moves what partition 0 delivers after the fault to a time, and its commits with it.

@@ -78,6 +78,7 @@ type Event struct {
 	Poison      bool      // it cannot be scored
 	Unread      bool      // it may stay unread: retention or a topic's deletion came first
 	Hidden      bool      // it must stay unread: its transaction was aborted
+	Refused     bool      // brokers refused its prediction: it may be a dead letter instead, and cached all the same
 }
 
 // A Prediction is one record of the output.
