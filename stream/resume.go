@@ -21,7 +21,9 @@ func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.O
 	<-s.joined
 	c := s.consumer
 	adm := kadm.NewClient(s.client)
-	look, err := lookUp(kadm.RequireStable(ctx), adm, c.cfg.Kafka.Group, slices.Collect(maps.Keys(offsets)))
+	// These partitions' positions are final: the client has just asked for them, and nobody
+	// else may move them. Other members' need not be.
+	look, err := lookUp(ctx, adm, c.cfg.Kafka.Group, slices.Collect(maps.Keys(offsets)))
 	if err != nil {
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)
 		return nil, err
