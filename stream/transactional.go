@@ -3,8 +3,10 @@ package stream
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -137,20 +139,52 @@ func (t *transaction) writePositions() error {
 	}
 	req := c.txnOffsetCommit(t.at)
 	req.ProducerID, req.ProducerEpoch = id, epoch
-	req.MemberID, req.Generation = client.GroupMetadata()
-	resp, err := req.RequestWith(t.ctx, client)
+	for {
+		if req.MemberID, req.Generation = client.GroupMetadata(); req.MemberID != t.member {
+			return fmt.Errorf("positions: %w", kerr.UnknownMemberID)
+		}
+		err := t.sendPositions(req)
+		if errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.StaleMemberEpoch) {
+			if t.regenerated(req.Generation) {
+				continue
+			}
+		}
+		t.moved = t.moved && err != nil
+		return err
+	}
+}
+
+func (t *transaction) sendPositions(req *kmsg.TxnOffsetCommitRequest) error {
+	resp, err := req.RequestWith(t.ctx, t.session.client)
 	if err != nil {
 		return fmt.Errorf("positions: %w", err)
 	}
 	for _, topic := range resp.Topics {
 		for _, p := range topic.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("position of %s-%d: %w", topic.Topic, p.Partition, err)
+				return fmt.Errorf("position of partition %d: %w", p.Partition, err)
 			}
 		}
 	}
-	t.moved = false
 	return nil
+}
+
+// regenerated waits until the group has told this member of a generation after one that is
+// no longer accepted. A rebalance under an open transaction takes nothing from the member
+// before that has ended, but the brokers count the new generation a moment before the
+// client does.
+func (t *transaction) regenerated(after int32) bool {
+	for range 200 {
+		if _, now := t.session.client.GroupMetadata(); now != after {
+			return true
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-t.ctx.Done():
+			return false
+		}
+	}
+	return false
 }
 
 func (c *Consumer) txnOffsetCommit(at map[checkpoint.Partition]checkpoint.Position) *kmsg.TxnOffsetCommitRequest {
