@@ -67,7 +67,7 @@ var faultTable = []fault{
 		on(kerr.NotLeaderForPartition, 5, "out", kmsg.Produce), on(kerr.NotLeaderForPartition, 5, "in", kmsg.Fetch)),
 	answered("produce applied, answered with a timeout", "", on(kerr.RequestTimedOut, 5, "out", kmsg.Produce)),
 	tampered("produce applied, the connection cut", "", kmsg.Produce, 5, cut),
-	{name: "message too large", inject: (*trial).sendHuge},
+	{name: "message too large", refuses: true, inject: (*trial).sendHuge},
 	answered("out of order sequence", "", on(kerr.OutOfOrderSequenceNumber, 3, "out", kmsg.Produce)),
 	answered("invalid producer epoch", "", on(kerr.InvalidProducerEpoch, 3, "out", kmsg.Produce)),
 	answered("offset out of range", "", on(kerr.OffsetOutOfRange, 3, "in", kmsg.Fetch)),
@@ -87,7 +87,7 @@ var faultTable = []fault{
 	tampered("EndTxn applied, the connection cut", once, kmsg.EndTxn, 3, cut),
 	{name: "producer fenced", of: once, inject: repeat(3, 300*time.Millisecond, (*trial).fence)},
 
-	answered("heartbeat: unknown member", "", on(kerr.UnknownMemberID, 2, "", kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat)),
+	{name: "heartbeat: unknown member", inject: repeat(2, time.Second, (*trial).evict)},
 	{name: "coordinators move", inject: repeat(5, 200*time.Millisecond, func(w *trial) { w.kafka.RehashCoordinators() })},
 	{name: "leaders shuffled", inject: repeat(5, 200*time.Millisecond, func(w *trial) { w.kafka.ShufflePartitionLeaders() })},
 	{name: "node removed", inject: (*trial).removeNode},
@@ -103,19 +103,16 @@ var faultTable = []fault{
 // sendHuge has topics take less than a prediction that is on its way has.
 func (w *trial) sendHuge() {
 	w.t.Helper()
-	limit := "40000"
+	limit := "300000"
 	rs, err := kadm.NewClient(w.client).AlterTopicConfigs(context.Background(),
 		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}, "out", "dlq")
 	if err = errors.Join(err, firstError(rs)); err != nil {
 		w.t.Fatal(err)
 	}
-	w.load.produce(1, huge)
-	w.eventually("a prediction is refused", func() bool {
-		w.wire.mu.Lock()
-		defer w.wire.mu.Unlock()
-		return len(w.wire.refused) > 0
-	})
-	w.load.produce(2, huge)
+	for n := range 2 { // the second when brokers are known to refuse such
+		w.load.produce(n, huge)
+		w.eventually("it is a dead letter", func() bool { return w.load.dead(w.witness) == n+1 })
+	}
 }
 
 func firstError(rs kadm.AlterConfigsResponses) error {
@@ -137,6 +134,27 @@ func (w *trial) fence() {
 	defer client.Close()
 	if _, _, err := client.ProducerID(context.Background()); err != nil {
 		w.t.Error(err)
+	}
+}
+
+// evict has the group forget a member that goes on.
+func (w *trial) evict() {
+	w.t.Helper()
+	member, _ := w.members[0].Consumer.client.Load().GroupMetadata()
+	var left error
+	if w.cfg.Kafka.Protocol == "classic" {
+		req := kmsg.NewPtrLeaveGroupRequest()
+		m := kmsg.NewLeaveGroupRequestMember()
+		req.Group, m.MemberID = "test", member
+		req.Members = append(req.Members, m)
+		_, left = req.RequestWith(context.Background(), w.client)
+	} else {
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch = "test", member, -1
+		_, left = req.RequestWith(context.Background(), w.client)
+	}
+	if left != nil {
+		w.t.Error(left)
 	}
 }
 

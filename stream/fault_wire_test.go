@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kbin"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -20,7 +19,6 @@ type wire struct {
 	mu      sync.Mutex
 	tampers []*tampering
 	acked   map[string]time.Time // by event: when a consumer was first told that its record is durable
-	refused map[string]bool      // events whose record was too large
 }
 
 // A tampering is done to the next answers of one kind.
@@ -32,7 +30,7 @@ type tampering struct {
 }
 
 func newWire() *wire {
-	return &wire{acked: make(map[string]time.Time), refused: make(map[string]bool)}
+	return &wire{acked: make(map[string]time.Time)}
 }
 
 // tamper does something to the next n answers to requests of a kind. The channel is closed
@@ -79,10 +77,7 @@ func (w *wire) produced(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			for _, id := range ids(batches[partition{t.Topic, t.TopicID, p.Partition}]) {
-				switch _, again := w.acked[id]; {
-				case p.ErrorCode == kerr.MessageTooLarge.Code:
-					w.refused[id] = true
-				case p.ErrorCode == 0 && !again:
+				if _, again := w.acked[id]; !again && p.ErrorCode == 0 {
 					w.acked[id] = now
 				}
 			}

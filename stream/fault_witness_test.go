@@ -26,11 +26,13 @@ type witness struct {
 	history faults.History
 	next    map[topicPartition]int64 // of the reader
 	group   map[int32]int64
+	refused map[faults.Source]bool // dead letters that brokers refused the predictions of
 }
 
 func newWitness(h *harness) *witness {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &witness{h: h, cancel: cancel, next: make(map[topicPartition]int64), group: make(map[int32]int64)}
+	w := &witness{h: h, cancel: cancel, next: make(map[topicPartition]int64), group: make(map[int32]int64),
+		refused: make(map[faults.Source]bool)}
 	reader, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...), kgo.ConsumeTopics("out", "dlq"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.MetadataMinAge(50*time.Millisecond),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
@@ -74,7 +76,11 @@ func (w *witness) read(ctx context.Context, client *kgo.Client) {
 		now := time.Now()
 		w.mu.Lock()
 		fs.EachRecord(func(r *kgo.Record) {
-			w.next[topicPartition{r.Topic, r.Partition}] = r.Offset + 1
+			at := topicPartition{r.Topic, r.Partition}
+			if r.Offset < w.next[at] { // the reader began anew, when brokers lost their memory of an epoch
+				return
+			}
+			w.next[at] = r.Offset + 1
 			switch {
 			case r.Attrs.IsControl():
 			case r.Topic == "out":
@@ -84,7 +90,9 @@ func (w *witness) read(ctx context.Context, client *kgo.Client) {
 				}
 				w.history.Output = append(w.history.Output, p)
 			default:
-				w.history.Dead = append(w.history.Dead, faults.ReadDeadLetter(r, now))
+				d := faults.ReadDeadLetter(r, now)
+				w.history.Dead = append(w.history.Dead, d)
+				w.refused[d.Source] = header(r, "scry-reason") == reasonTooLarge
 			}
 		})
 		w.mu.Unlock()

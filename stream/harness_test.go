@@ -238,10 +238,11 @@ func (h *harness) committedBy(group, topic string, partition int32) int64 {
 // eventually waits for a condition that something else brings about.
 func (h *harness) eventually(what string, ok func() bool) {
 	h.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	const patience = time.Minute // of a busy machine
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			h.t.Fatalf("not within 20 s: %s", what)
+			h.t.Fatalf("not within %v: %s", patience, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
