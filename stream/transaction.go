@@ -90,7 +90,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 		err = t.commit()
 	}
 	if err != nil {
-		t.abort(ctx)
+		t.abort()
 		if held != nil {
 			c.window.leave(held)
 		}
@@ -205,10 +205,10 @@ func (t *transaction) commit() error {
 	return nil
 }
 
-// abort gives the transaction up, whatever its outcome. The producer of the next session
-// fences this one and so ends what is open; when there is no next one, readers shall not
-// wait for the timeout.
-func (t *transaction) abort(loop context.Context) {
+// abort gives the transaction up, whatever its outcome, and ends what is open: readers of
+// the output and who takes the partitions over shall not wait for it. Where that fails, the
+// producer of the next session fences this one, or the brokers' timeout does.
+func (t *transaction) abort() {
 	s, c := t.session, t.session.consumer
 	s.abandon()
 	c.committing.Unlock()
@@ -216,14 +216,11 @@ func (t *transaction) abort(loop context.Context) {
 	for _, b := range t.batches {
 		c.window.leave(b)
 	}
-	if loop.Err() == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(time.Second, c.cfg.Delivery.DrainTimeout/8))
 	defer cancel()
 	if s.client.AbortBufferedRecords(ctx) == nil {
 		if err := s.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
-			c.log.Debug("abort at stop failed", "error", err)
+			c.log.Debug("abort failed", "error", err)
 		}
 	}
 }
