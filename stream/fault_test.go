@@ -23,7 +23,7 @@ import (
 // judged by every invariant of internal/faults. It runs by the clock: in a synctest bubble
 // the client's mutexes, and that of commits, would stop it.
 func TestFaults(t *testing.T) {
-	slots := make(chan struct{}, 6) // trials wait most of their time
+	slots := make(chan struct{}, 4) // trials wait most of their time
 	var wg sync.WaitGroup
 	for _, f := range faultTable {
 		for _, guarantee := range []string{"at_least_once", "exactly_once"} {
