@@ -1,0 +1,68 @@
+package stream
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A session that ends takes its goroutines with it.
+func TestSessionsLeaveNothingRunning(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	c := h.run(doubler())
+	done := int64(0)
+	abort := func(times int) {
+		for range times {
+			f := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState,
+				When: func(r kmsg.Request) bool { return r.(*kmsg.EndTxnRequest).Commit }})
+			h.produce(0, event(1, "a"))
+			done++
+			h.eventually("committed", func() bool { return f.Hits() == 1 && h.committed(0) == done })
+		}
+	}
+	abort(2)
+	before := runtime.NumGoroutine()
+	abort(20)
+	// Connections of the last sessions may be about to close.
+	h.eventually("no more goroutines than before", func() bool { return runtime.NumGoroutine() < before+20 })
+	if err := c.Health().Live(); err != nil {
+		t.Error(err)
+	}
+	h.eventually("ready", func() bool { return c.Health().Ready() == nil })
+}
+
+// A stop in the middle of a transaction ends it: readers do not wait for the brokers to.
+func TestStopInATransaction(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee, h.cfg.Delivery.DrainTimeout = "exactly_once", 4*time.Second
+	h.cfg.Input.Entity = "user"
+	c := h.run(doubler())
+	h.produce(0, event(1, "a"))
+	h.eventually("committed", func() bool { return h.committed(0) == 1 })
+	open := func() int {
+		listed, err := kadm.NewClient(h.client).ListTransactions(context.Background(), nil, []string{"Ongoing"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(listed)
+	}
+	h.redis.Close()
+	h.produce(0, events(10, "a")...)
+	h.eventually("a transaction waits for Redis", func() bool { return open() == 1 })
+	if err := c.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if n := open(); n > 0 {
+		t.Error("the transaction is still open")
+	}
+	if at := h.committed(0); at != 1 {
+		t.Errorf("committed %d, want 1", at)
+	}
+}
