@@ -61,12 +61,16 @@ func (w *witness) stop() {
 	w.done.Wait()
 	w.history.AtRest = make(map[string]faults.Cached)
 	for _, key := range w.h.redis.Keys() {
+		entity, ok := strings.CutPrefix(key, "pred:half:")
+		if !ok { // of the cache itself
+			continue
+		}
 		text, _ := w.h.redis.Get(key)
 		c, err := faults.ReadCached([]byte(text))
 		if err != nil {
 			w.h.t.Errorf("key %s: %v", key, err)
 		}
-		w.history.AtRest[strings.TrimPrefix(key, "pred:half:")] = c
+		w.history.AtRest[entity] = c
 	}
 }
 
