@@ -40,7 +40,7 @@ func (c *Consumer) await(ctx context.Context) error {
 			defer cancel()
 			err := c.checkTopicsWithin(ctx, adm)
 			if err == nil && c.exactlyOnce() {
-				err = c.transactional.detect(ctx, look)
+				err = c.transactional.detect(ctx, look, c.cfg.Output.Topic, c.cfg.Output.DeadLetterTopic)
 			}
 			if missing = nil; errors.Is(err, errNoTopic) {
 				missing = err

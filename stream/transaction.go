@@ -19,6 +19,9 @@ const (
 	transactionTimeout = 10 * time.Second
 	// transactionDeadline is when its own process gives it up: what it waits for has failed.
 	transactionDeadline = 8 * time.Second
+	// markersWait is how long to wait before asking again whether the brokers have written
+	// the last transaction's markers.
+	markersWait = time.Millisecond
 )
 
 // A transaction makes predictions, dead letters and the positions of the events they were
@@ -35,6 +38,7 @@ type transaction struct {
 	delivered int                                          // how many of batches are handed over
 	at        map[checkpoint.Partition]checkpoint.Position // after batches
 	moved     bool                                         // at, since it was written into the transaction
+	targets   targets
 
 	unsettled atomic.Int32  // batches that topic or cache do not hold yet, and one until commit
 	settled   chan struct{} // closed when there are none
@@ -121,6 +125,7 @@ func (t *transaction) add(b *batch) {
 		t.at[run.source.partition] = run.next
 	}
 	t.moved = true
+	t.target(b)
 }
 
 // deliver hands over the batches that topic and cache have not got yet. While the
@@ -137,10 +142,13 @@ func (t *transaction) deliver() error {
 		t.began = true
 	}
 	if !t.open {
-		err := t.writePositions()
+		err := t.addPartitions()
+		if err == nil {
+			err = t.writePositions()
+		}
 		if errors.Is(err, kerr.ConcurrentTransactions) {
 			select {
-			case <-time.After(time.Millisecond):
+			case <-time.After(markersWait):
 				return nil
 			case <-t.ctx.Done():
 			}

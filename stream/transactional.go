@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,6 +25,10 @@ type transactional struct {
 	// explicit: the brokers do not take offsets into a transaction by themselves
 	// (transaction.version below 2, KIP-890).
 	explicit bool
+	// With several brokers, a transaction is told of the partitions that it will write: see
+	// targets.
+	brokers    int
+	partitions map[string]int // of the topics that are written
 
 	mu      sync.Mutex
 	refused map[eventID]refusal
@@ -58,7 +63,7 @@ func newTransactional(k KafkaConfig) transactional {
 }
 
 func (t *transactional) opts() []kgo.Opt {
-	opts := []kgo.Opt{kgo.TransactionalID(t.id), kgo.TransactionTimeout(transactionTimeout)}
+	opts := []kgo.Opt{kgo.TransactionalID(t.id), kgo.TransactionTimeout(transactionTimeout), kgo.ConcurrentTransactionsBackoff(markersWait)}
 	if t.explicit {
 		versions := kversion.Stable()
 		versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), 4) // later ones are for brokers that do
@@ -67,8 +72,17 @@ func (t *transactional) opts() []kgo.Opt {
 	return opts
 }
 
-// detect asks the brokers which kind of transactions they run.
-func (t *transactional) detect(ctx context.Context, client *kgo.Client) error {
+// detect asks the brokers which kind of transactions they run, and about the topics that
+// are written.
+func (t *transactional) detect(ctx context.Context, client *kgo.Client, topics ...string) error {
+	cluster, err := kadm.NewClient(client).Metadata(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	t.brokers, t.partitions = len(cluster.Brokers), make(map[string]int)
+	for name, topic := range cluster.Topics {
+		t.partitions[name] = len(topic.Partitions)
+	}
 	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
 	if err != nil {
 		return err
