@@ -22,6 +22,7 @@ test: ## all tests; those that need a real Kafka or Redis skip when it is absent
 
 test-services: ## all tests with a real Kafka (Java 17, Maven) and Redis (redis-server); nothing skips for want of them
 	SCRY_REQUIRE_SERVICES=1 scripts/kafka.sh with go test $(RACE) -count=1 ./...
+	SCRY_REQUIRE_SERVICES=1 SCRY_TEST_GUARANTEE=exactly_once go test $(RACE) -count=1 -skip TestFaults ./stream
 
 faults: ## what is promised, while things break: real brokers, Redis, processes (FAULTS=all for every combination)
 	cd internal/faults && go test -tags faults -count=1 -timeout 60m -parallel 6 -run 'TestFaults|TestSabotage|TestDocs'
