@@ -172,8 +172,13 @@ func (c *Consumer) writeCache() {
 	}
 }
 
-// cacheBatch writes a batch's cache rows, for as long as it takes.
+// cacheBatch writes a batch's cache rows, for as long as it takes, or as its transaction
+// waits for them.
 func (c *Consumer) cacheBatch(b *batch) {
+	ctx := c.work
+	if b.transaction != nil {
+		ctx = b.transaction.ctx
+	}
 	var result cacheResult
 	write := func(ctx context.Context) (err error) {
 		result, err = c.cache.write(ctx, b.cached)
@@ -191,13 +196,15 @@ func (c *Consumer) cacheBatch(b *batch) {
 			c.metrics.cacheSkipped(b.cached)
 			return
 		}
-	} else if err := c.retry.Do(c.work, "redis", write); err != nil {
+	} else if err := c.retry.Do(ctx, "redis", write); err != nil {
 		err = fmt.Errorf("writing the cache: %w", err)
-		if c.work.Err() == nil {
+		if ctx.Err() == nil {
 			c.fail(err)
 		}
 		c.abandoned(b, err)
 		return
+	} else if c.health.isDown("redis") { // says a write that was cut short
+		c.retry.Report("redis", nil)
 	}
 	c.metrics.cacheWrote(result)
 }

@@ -2,9 +2,11 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -186,5 +188,38 @@ func TestTransactionsNotAllowed(t *testing.T) {
 				t.Errorf("Run: %v; want %s", err, c.want)
 			}
 		})
+	}
+}
+
+// What an aborted transaction left for the cache holds up nobody, and what is said of Redis
+// is mended by the next write.
+func TestCacheOfAbortedTransaction(t *testing.T) {
+	h := newHarness(t, 1)
+	c, err := New(h.cfg, doubler(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.cache.close() })
+	c.work, c.cancelWork = context.WithCancel(context.Background())
+	defer c.cancelWork()
+	row := cacheRow{entity: []byte("a"), value: []byte(`{"v":"00000000000000000000000000000001"}`)}
+	over, cancel := context.WithCancel(c.work)
+	cancel()
+	h.redis.Close()
+	done := make(chan struct{})
+	go func() {
+		c.cacheBatch(&batch{transaction: &transaction{ctx: over}, cached: []cacheRow{row}})
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("still written")
+	}
+	c.health.report("redis", errors.New("down"))
+	h.restartRedis()
+	c.cacheBatch(&batch{transaction: &transaction{ctx: c.work}, cached: []cacheRow{row}})
+	if c.health.isDown("redis") {
+		t.Error("Redis is still said to be down")
 	}
 }
