@@ -126,6 +126,7 @@ func (s *session) close() {
 	select {
 	case <-done:
 	case <-time.After(min(s.consumer.cfg.Delivery.DrainTimeout/8, 2*time.Second)):
+		s.abandon() // what the client still has to say
 		s.consumer.log.Warn("leaving the group took too long; it will notice by the session timeout")
 	}
 }
