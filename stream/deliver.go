@@ -127,13 +127,17 @@ func (c *Consumer) refused(b *batch, r *kgo.Record, err error) bool {
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		c.fail(fmt.Errorf("topic %s does not exist (any more): %w; create it and start again", r.Topic, err))
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		c.fail(fmt.Errorf("not allowed to write topic %s: %w; grant WRITE (and IDEMPOTENT_WRITE on old brokers) to this user", r.Topic, err))
+		c.fail(writeRefused(r.Topic, err))
 	case b.transaction != nil: // a new session mends it
 	default:
 		c.fail(fmt.Errorf("writing topic %s: %w", r.Topic, err))
 	}
 	c.abandoned(b, fmt.Errorf("writing topic %s: %w", r.Topic, err))
 	return false
+}
+
+func writeRefused(topic string, err error) error {
+	return fmt.Errorf("not allowed to write topic %s: %w; grant WRITE (and IDEMPOTENT_WRITE on old brokers) to this user", topic, err)
 }
 
 // abandoned notes that some row of a batch will not be durable in this session.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -73,12 +74,19 @@ func (t *transaction) addPartitions() error {
 	if err != nil {
 		return fmt.Errorf("partitions into the transaction: %w", err)
 	}
+	var first error
 	for _, topic := range resp.Topics {
 		for _, p := range topic.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("%s-%d into the transaction: %w", topic.Topic, p.Partition, err)
+			err := kerr.ErrorForCode(p.ErrorCode)
+			if errors.Is(err, kerr.TopicAuthorizationFailed) { // the others were only not attempted
+				err = writeRefused(topic.Topic, err)
+				c.fail(err)
+				return err
+			}
+			if err != nil && first == nil {
+				first = fmt.Errorf("%s-%d into the transaction: %w", topic.Topic, p.Partition, err)
 			}
 		}
 	}
-	return nil
+	return first
 }

@@ -1,0 +1,24 @@
+package stream
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// With several brokers it is the transaction that is refused, not the record.
+func TestOutputNotAllowed(t *testing.T) {
+	h := newHarness(t, 1, kfake.NumBrokers(2))
+	h.cfg.Delivery.Guarantee, h.cfg.Input.Entity = "exactly_once", "user"
+	f := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.AddPartitionsToTxn}, Topic: "out", Err: kerr.TopicAuthorizationFailed, Count: -1})
+	h.produce(0, event(1, "u"))
+	if err := h.run(doubler()).wait(); err == nil || !strings.Contains(err.Error(), "grant WRITE") {
+		t.Errorf("Run: %v", err)
+	}
+	if f.Hits() == 0 {
+		t.Error("not asked")
+	}
+}
