@@ -72,7 +72,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	if b == nil {
 		return nil, nil, nil
 	}
-	began, t := b.polled, s.newTransaction()
+	began, brake, t := b.polled, c.brake, s.newTransaction()
 	defer t.cancel()
 	for err == nil {
 		if b != nil {
@@ -95,6 +95,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	}
 	if err != nil {
 		t.abort()
+		c.brake = brake // what is read again counts once
 		if held != nil {
 			c.window.leave(held)
 		}

@@ -9,6 +9,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// An event that is read again because its transaction was aborted counts once to hold.
+func TestAbortsDoNotHold(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee, h.cfg.Output.HoldWhenRejected = "exactly_once", 0.5
+	f := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState, Count: 2,
+		When: func(r kmsg.Request) bool { return r.(*kmsg.EndTxnRequest).Commit }})
+	bad := make([]string, 60)
+	for i := range bad {
+		bad[i] = "{}"
+	}
+	h.produce(0, bad...)
+	h.run(doubler())
+	h.eventually("committed", func() bool { return h.committed(0) == 60 })
+	if f.Hits() != 2 {
+		t.Errorf("%d aborts", f.Hits())
+	}
+}
+
 // With several brokers it is the transaction that is refused, not the record.
 func TestOutputNotAllowed(t *testing.T) {
 	h := newHarness(t, 1, kfake.NumBrokers(2))
