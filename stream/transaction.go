@@ -72,23 +72,25 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	if b == nil {
 		return nil, nil, nil
 	}
-	began, brake, t := b.polled, c.brake, s.newTransaction()
+	began, brake := b.polled, c.brake
+	if why = c.score(b); why != nil {
+		return b, why, nil
+	}
+	t := s.newTransaction() // its deadline is not for a slow model
 	defer t.cancel()
-	for err == nil {
-		if b != nil {
-			if why = c.score(b); why != nil {
-				held = b
-				break
-			}
-			t.add(b)
-		}
-		if err = t.deliver(); t.open && (b == nil || len(b.records) < pollRecords/2 || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()) {
+	t.add(b)
+	for {
+		if err = t.deliver(); err != nil || t.open && (b == nil || len(b.records) < pollRecords/2 || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()) {
 			break
 		}
-		b = c.poll(c.work, false)
-	}
-	if len(t.batches) == 0 {
-		return held, why, nil
+		if b = c.poll(c.work, false); b == nil {
+			continue
+		}
+		if why = c.score(b); why != nil {
+			held = b
+			break
+		}
+		t.add(b)
 	}
 	if err == nil {
 		err = t.commit()

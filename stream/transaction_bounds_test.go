@@ -2,7 +2,9 @@ package stream
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -25,6 +27,36 @@ func TestAbortsDoNotHold(t *testing.T) {
 	if f.Hits() != 2 {
 		t.Errorf("%d aborts", f.Hits())
 	}
+}
+
+// A model that takes longer than a transaction may is no reason to abort one.
+func TestModelSlowerThanATransaction(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as a transaction may")
+	}
+	t.Parallel()
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	d := doubler()
+	d.Model = &slowModel{}
+	c := h.run(d)
+	h.produce(0, event(1, "u"))
+	h.eventually("committed", func() bool { return h.committed(0) == 1 })
+	if n := valueOf(c.metrics.transactions["aborted"]); n > 0 {
+		t.Errorf("%v transactions aborted", n)
+	}
+}
+
+type slowModel struct {
+	halfModel
+	warm atomic.Bool
+}
+
+func (m *slowModel) Predict(in, out []float64) error {
+	if !m.warm.Swap(true) {
+		time.Sleep(transactionDeadline + time.Second) // the slowness itself
+	}
+	return m.halfModel.Predict(in, out)
 }
 
 // With several brokers it is the transaction that is refused, not the record.
