@@ -83,7 +83,10 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 		if err = t.deliver(); err != nil || t.open && (b == nil || len(b.records) < pollRecords/2 || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()) {
 			break
 		}
-		if b = c.poll(c.work, false); b == nil {
+		if b = nil; !c.window.full() {
+			b = c.poll(c.work, false)
+		}
+		if b == nil {
 			continue
 		}
 		if why = c.score(b); why != nil {

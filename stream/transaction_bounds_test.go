@@ -11,6 +11,32 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// While a transaction cannot be opened no more is taken in than the window holds.
+func TestWindowOfUnopenedTransaction(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee, h.cfg.Delivery.MaxInFlight = "exactly_once", 1
+	const n = 3 * pollRecords
+	h.produce(0, events(n, "u")...)
+	var c atomic.Pointer[running]
+	var most atomic.Int64
+	f := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.ConcurrentTransactions, Count: 200,
+		When: func(kmsg.Request) bool {
+			if c := c.Load(); c != nil {
+				_, batches, _ := c.window.load()
+				most.Store(max(most.Load(), int64(batches)))
+			}
+			return true
+		}})
+	c.Store(h.run(doubler()))
+	h.eventually("committed", func() bool { return h.committed(0) == n })
+	if f.Hits() < 200 {
+		t.Errorf("%d refusals", f.Hits())
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d batches in flight", most.Load())
+	}
+}
+
 // An event that is read again because its transaction was aborted counts once to hold.
 func TestAbortsDoNotHold(t *testing.T) {
 	h := newHarness(t, 1)
