@@ -18,7 +18,7 @@ const chunkRows = 128
 
 // A batch is the records of one poll, in partition order, with one slot a record in
 // every slice. The loop owns it until deliver; from then on topic and cache hold it
-// together, and the later of the two recycles it.
+// together, and the later of the two recycles it, or lets its transaction do so.
 type batch struct {
 	records    []*kgo.Record
 	runs       []run // records of one partition, in order

@@ -18,9 +18,8 @@ import (
 // is the end of the run.
 //
 // There is no key of the Config for it and no second path: a Consumer either has a
-// redrive or not, and asks it at four places: when it takes records (until, restore),
-// when a prediction gets its id (batch.origins), when an event fails again
-// (deadLetter), and in hold, which must not wait for anybody.
+// redrive or not, and asks it where it takes records (restore), where a prediction gets its
+// id (batch.origins), and where an event fails again or is refused (deadLetter).
 //
 // The dead letters are a queue. One that is not chosen goes to its back as it is, with
 // its own timestamp; one that fails again does so too, with one attempt more. So the
@@ -87,8 +86,8 @@ func redriveConfig(c Config) Config {
 // RedriveDeadLetters scores the chosen dead letters with d as a Consumer would have, and
 // returns when it has come to the end of the topic as of its start. An event keeps its
 // identity: its prediction has the id and the version that it would have had at first,
-// so readers and the cache see no new event. At least once: what is not durable when it
-// is cut short is redriven by the next call, and nothing else is. It writes output,
+// so readers and the cache see no new event. It promises what the pipeline does: what is
+// not durable when it is cut short is redriven by the next call, and nothing else is. It writes output,
 // cache and dead letter topic, never the source.
 func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment, o Redrive, env Env) (Redriven, error) {
 	env.Registerer = nil // the metrics are the running consumer's
