@@ -41,6 +41,7 @@ func (s *session) settle(assigned map[string][]int32) {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+			c.log.Warn("a transaction still holds the positions of partitions that came to this member: it reads them when that has ended", "partitions", assigned)
 			return
 		}
 	}

@@ -52,11 +52,26 @@ func (k *kafkaPreflight) group(ctx context.Context) {
 	k.retention(ctx)
 }
 
+// preflightPause is between two tries of what mends itself.
+const preflightPause = 250 * time.Millisecond
+
 // describe reports whether this user may join a group.
 func (k *kafkaPreflight) describe(ctx context.Context, name string) (state string, members int, ok bool) {
 	state, members, err := describeGroup(ctx, k.adm, name)
+	// The first question of all makes the brokers create the groups' topic.
+	for waited := time.Duration(0); err != nil && kerr.IsRetriable(err) && waited < 5*time.Second; waited += preflightPause {
+		select {
+		case <-time.After(preflightPause):
+		case <-ctx.Done():
+		}
+		state, members, err = describeGroup(ctx, k.adm, name)
+	}
 	if err != nil {
-		k.add(Fail, "group", "grant READ on group "+name+" to this user", "%s: %v", name, err)
+		mend := "grant READ on group " + name + " to this user"
+		if kerr.IsRetriable(err) {
+			mend = "look at the brokers: the group's coordinator does not come up"
+		}
+		k.add(Fail, "group", mend, "%s: %v", name, err)
 	}
 	return state, members, err == nil
 }

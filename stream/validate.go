@@ -168,6 +168,9 @@ func (c OutputConfig) validate(faults *config.Faults, inputs []string) {
 
 func (c CacheConfig) validate(faults *config.Faults) {
 	if c.URL == "" {
+		if c.From == "output" {
+			faults.Add("cache.url", "", "is empty, and cache.from: output needs one to fill", "write the Redis' address, or take cache.from out")
+		}
 		return
 	}
 	if c.projected() && c.OnFailure == "skip" {

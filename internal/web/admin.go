@@ -30,7 +30,7 @@ func adminHandler(c Config, s source, st *status, loopback bool) http.Handler {
 	mux.HandleFunc("/api/lookup", func(w http.ResponseWriter, r *http.Request) { lookup(w, r, s) })
 	if c.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		// Without cmdline: --set may have given it a password.
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

@@ -182,11 +182,12 @@ var states = map[string]string{"running": "draining", "delivery": "held", "kafka
 // state fills in what the checks say: how the consumer is, and whether it has a cache.
 func (r *Report) state(checks []stream.Check, g gathered) {
 	r.State = "ready"
+	// The dependency is there with cache.from: output too, where it is no condition of being ready.
+	if _, cached := g.counts("scry_dependency_up")["redis"]; cached {
+		w := g.counts("scry_cache_writes_total")
+		r.Cache = &Cache{w["written"], w["stale"], w["expired"], w["skipped"]}
+	}
 	for _, c := range checks {
-		if c.Name == "redis" {
-			w := g.counts("scry_cache_writes_total")
-			r.Cache = &Cache{w["written"], w["stale"], w["expired"], w["skipped"]}
-		}
 		if c.Err != nil && r.State == "ready" {
 			r.State, r.Reason = states[c.Name], c.Err.Error()
 			if r.State == unreachable {

@@ -30,6 +30,7 @@ func TestStatusTellsWhatTheMetricsTell(t *testing.T) {
 	}
 	counter("scry_records_consumed_total", 100)
 	labelled("scry_rejected_total", "reason", map[string]float64{"malformed": 2, "too_large": 0})
+	labelled("scry_dependency_up", "dependency", map[string]float64{"kafka": 1, "redis": 1})
 	labelled("scry_cache_writes_total", "result", map[string]float64{"written": 90, "stale": 4, "expired": 3, "skipped": 1})
 	labelled("scry_feature_missing_total", "feature", map[string]float64{"pages": 0, "device": 25})
 	labelled("scry_feature_unknown_category_total", "feature", map[string]float64{"device": 5})
