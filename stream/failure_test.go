@@ -283,7 +283,7 @@ func TestStopBesideASilentBroker(t *testing.T) {
 	}
 }
 
-func TestWrongCredentialsStop(t *testing.T) {
+func TestWrongKafkaPasswordStops(t *testing.T) {
 	h := newHarness(t, 1)
 	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out", "dlq"), kfake.EnableSASL(),
 		kfake.Superuser("PLAIN", "admin", "right"))
@@ -304,10 +304,12 @@ func TestWrongCredentialsStop(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "check kafka.sasl.user and kafka.sasl.password") || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("Run: %v", err)
 	}
-	h.cfg.Kafka.Brokers = h.brokers
-	h.cfg.Kafka.SASL = SASLConfig{}
-	h.redis.RequireAuth("right")
-	err = h.run(doubler()).wait()
+}
+
+func TestMissingRedisPasswordStops(t *testing.T) {
+	h := newHarness(t, 1)
+	h.redis.RequireAuth("right") // before anybody says HELLO, which the fake answers without its lock
+	err := h.run(doubler()).wait()
 	if err == nil || !strings.Contains(err.Error(), "cache.url") {
 		t.Errorf("Run: %v", err)
 	}
