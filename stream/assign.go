@@ -24,9 +24,14 @@ func (s *session) assigned(_ context.Context, client *kgo.Client, added map[stri
 	}
 	s.assigning.Lock()
 	defer s.assigning.Unlock()
-	if !s.over {
-		s.consumer.health.start()
+	if s.over {
+		return
 	}
+	if len(s.consumer.sources.all()) == 0 {
+		member, _ := client.GroupMetadata()
+		s.member.Store(&member)
+	}
+	s.consumer.health.start()
 }
 
 // assign begins to consume a partition from a position.
@@ -65,7 +70,7 @@ func (s *session) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]
 		case <-deadline.Done():
 		}
 	}
-	if err := c.commit(c.work); err != nil {
+	if err := s.commit(c.work); err != nil {
 		c.log.Warn("commit before giving partitions back failed: their last events will be read again", "error", err)
 	}
 	s.forget(ps, "revoked")
@@ -79,6 +84,7 @@ func (s *session) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32
 	c.committing.Lock() // a commit that is under way must not be followed by one of these
 	defer c.committing.Unlock()
 	s.forget(c.partitions(lost), "lost")
+	s.member.Store(nil)
 }
 
 func (c *Consumer) partitions(m map[string][]int32) []checkpoint.Partition {

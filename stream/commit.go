@@ -14,7 +14,8 @@ import (
 )
 
 // commitLoop commits what is safe, on a timer, until ctx ends.
-func (c *Consumer) commitLoop(ctx context.Context) {
+func (s *session) commitLoop(ctx context.Context) {
+	c := s.consumer
 	tick := time.NewTicker(c.cfg.Delivery.CommitInterval)
 	defer tick.Stop()
 	for {
@@ -23,7 +24,7 @@ func (c *Consumer) commitLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := c.commit(ctx); err != nil && ctx.Err() == nil {
+		if err := s.commit(ctx); err != nil && ctx.Err() == nil {
 			c.commitFailed(err)
 		}
 	}
@@ -31,7 +32,8 @@ func (c *Consumer) commitLoop(ctx context.Context) {
 
 // commit writes the positions that moved since the last time. An error leaves them to
 // the next one: a commit is never needed for correctness, only for not reading again.
-func (c *Consumer) commit(ctx context.Context) error {
+func (s *session) commit(ctx context.Context) error {
+	c := s.consumer
 	c.committing.Lock()
 	defer c.committing.Unlock()
 	at := c.tracker.Committable()
@@ -42,7 +44,7 @@ func (c *Consumer) commit(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	failpoint("commit")
-	failed, err := c.commitOffsets(ctx, at)
+	failed, err := s.commitOffsets(ctx, at)
 	if err != nil {
 		return err
 	}
@@ -61,7 +63,7 @@ func (c *Consumer) commit(ctx context.Context) error {
 
 // commitOffsets sends one commit and returns which partitions were refused: the
 // response has an error for each, and the client does not look at them.
-func (c *Consumer) commitOffsets(ctx context.Context, at map[checkpoint.Partition]checkpoint.Position) (map[checkpoint.Partition]error, error) {
+func (s *session) commitOffsets(ctx context.Context, at map[checkpoint.Partition]checkpoint.Position) (map[checkpoint.Partition]error, error) {
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
 	byName := make(map[topicPartition]checkpoint.Partition, len(at))
 	for p, pos := range at {
@@ -72,18 +74,21 @@ func (c *Consumer) commitOffsets(ctx context.Context, at map[checkpoint.Partitio
 		byName[topicPartition{p.Topic, p.ID}] = p
 	}
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		if err := s.speaksAs(req.MemberID); err != nil {
+			return err
+		}
 		for i := range req.Topics {
 			t := &req.Topics[i]
 			for j := range t.Partitions {
 				p := byName[topicPartition{t.Topic, t.Partitions[j].Partition}]
-				t.Partitions[j].Metadata = c.positionMetadata(p, at[p])
+				t.Partitions[j].Metadata = s.consumer.positionMetadata(p, at[p])
 			}
 		}
 		return nil
 	})
 	var failed map[checkpoint.Partition]error
 	var all error
-	c.client.Load().CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if all = err; err != nil {
 			return
 		}

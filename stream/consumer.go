@@ -148,17 +148,25 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return err
 }
 
-// loop polls, scores and delivers until ctx ends.
-func (c *Consumer) loop(ctx context.Context) {
+// batches polls, scores and delivers until ctx ends, or the session must.
+func (s *session) batches(ctx context.Context) error {
+	c := s.consumer
 	for {
 		if err := c.window.wait(ctx); err != nil {
-			return
+			return nil
 		}
 		b := c.poll(ctx, true)
-		c.client.Load().AllowRebalance()
+		err := s.replaced()
+		s.client.AllowRebalance()
+		if err != nil {
+			if b != nil {
+				c.window.leave(b)
+			}
+			return err
+		}
 		if b == nil {
 			if ctx.Err() != nil {
-				return
+				return nil
 			}
 			continue
 		}

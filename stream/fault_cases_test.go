@@ -141,21 +141,7 @@ func (w *trial) fence() {
 func (w *trial) evict() {
 	w.t.Helper()
 	member, _ := w.members[0].Consumer.client.Load().GroupMetadata()
-	var left error
-	if w.cfg.Kafka.Protocol == "classic" {
-		req := kmsg.NewPtrLeaveGroupRequest()
-		m := kmsg.NewLeaveGroupRequestMember()
-		req.Group, m.MemberID = "test", member
-		req.Members = append(req.Members, m)
-		_, left = req.RequestWith(context.Background(), w.client)
-	} else {
-		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-		req.Group, req.MemberID, req.MemberEpoch = "test", member, -1
-		_, left = req.RequestWith(context.Background(), w.client)
-	}
-	if left != nil {
-		w.t.Error(left)
-	}
+	w.harness.evict(member)
 }
 
 func (w *trial) removeNode() {

@@ -85,7 +85,7 @@ func (s *session) lasting(err error) error {
 	case errors.Is(err, kerr.FencedInstanceID):
 		return fenced(err)
 	}
-	return s.replaced(s.consumer.work)
+	return s.displaced(s.consumer.work)
 }
 
 func transactionsRefused(k KafkaConfig, err error) error {
@@ -96,9 +96,9 @@ func grantTransactions(group string) string {
 	return fmt.Sprintf("grant DESCRIBE and WRITE on transactional ids that begin with %s to this user", transactionalPrefix(group))
 }
 
-// replaced returns an error when another process has this static member's place: then a
+// displaced returns an error when another process has this static member's place: then a
 // transaction was fenced for good. Only the classic protocol lets it in.
-func (s *session) replaced(ctx context.Context) error {
+func (s *session) displaced(ctx context.Context) error {
 	k := s.consumer.cfg.Kafka
 	if k.Instance == "" || k.Protocol != "classic" {
 		return nil

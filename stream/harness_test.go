@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"scry/internal/config"
 	"scry/predictor"
@@ -233,6 +234,26 @@ func (h *harness) committedBy(group, topic string, partition int32) int64 {
 		return o.At
 	}
 	return -1
+}
+
+// evict has the group forget a member.
+func (h *harness) evict(member string) {
+	h.t.Helper()
+	var left error
+	if h.cfg.Kafka.Protocol == "classic" {
+		req := kmsg.NewPtrLeaveGroupRequest()
+		m := kmsg.NewLeaveGroupRequestMember()
+		req.Group, m.MemberID = "test", member
+		req.Members = append(req.Members, m)
+		_, left = req.RequestWith(context.Background(), h.client)
+	} else {
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch = "test", member, -1
+		_, left = req.RequestWith(context.Background(), h.client)
+	}
+	if left != nil {
+		h.t.Error(left)
+	}
 }
 
 // eventually waits for a condition that something else brings about.

@@ -54,7 +54,7 @@ func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.O
 			partitions[id] = kgo.NewOffset().At(d.Next).WithEpoch(from.LeaderEpoch)
 		}
 	}
-	if err := c.commit(ctx); err != nil {
+	if err := s.commit(ctx); err != nil {
 		return nil, err
 	}
 	c.metrics.assigned.Set(float64(len(c.sources.all())))

@@ -3,20 +3,25 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A session is one membership of the group, with the one client that reads the input,
-// writes the output and commits. At least once has one for as long as the consumer runs.
-// Exactly once ends it at every outcome of a transaction but a clean commit: the next one
-// asks the group what it really holds.
+// writes the output and commits. It ends when what it holds may no longer be what the
+// group has given it, and the next one asks the group: under exactly once at every outcome
+// of a transaction but a clean commit, under both guarantees when its member was replaced.
 type session struct {
 	consumer *Consumer
 	client   *kgo.Client   // from joined on
 	joined   chan struct{} // closed when client is set: the client calls before its constructor has returned
+	// member is who was given the partitions; nil: there are none.
+	member atomic.Pointer[string]
 
 	// assigning guards over, and what the group's callbacks do to the assignment.
 	assigning sync.Mutex
@@ -25,8 +30,7 @@ type session struct {
 
 var errOver = errors.New("the session is over")
 
-// sessions runs sessions until ctx ends, or nothing will mend. Only exactly once needs
-// a second.
+// sessions runs sessions until ctx ends, or nothing will mend.
 func (c *Consumer) sessions(ctx context.Context) error {
 	waits := c.retry.waits()
 	for {
@@ -42,7 +46,7 @@ func (c *Consumer) sessions(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		c.log.Warn("the transaction did not commit: its events are read again, in a new session", "error", err)
+		c.log.Warn("what is not committed is read again, in a new session", "error", err)
 		c.health.rejoin()
 		if c.stats.Totals() != before {
 			waits.Reset()
@@ -54,21 +58,22 @@ func (c *Consumer) sessions(ctx context.Context) error {
 	}
 }
 
-// run consumes until ctx ends, or a transaction does not commit.
+// run consumes until ctx ends, or the session must.
 func (s *session) run(ctx context.Context) error {
 	c := s.consumer
 	commits, stop := context.WithCancel(c.work)
 	defer stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { c.commitLoop(commits) })
-	var err error
+	wg.Go(func() { s.commitLoop(commits) })
+	loop := s.batches
 	if c.exactlyOnce() {
-		err = s.transactions(ctx)
-	} else {
-		c.loop(ctx)
+		loop = s.transactions
 	}
+	err := loop(ctx)
 	if err == nil {
-		c.drain()
+		s.drain()
+	} else {
+		s.abandon()
 	}
 	stop()
 	wg.Wait()
@@ -91,7 +96,8 @@ func (c *Consumer) limitWork(loop context.Context) {
 }
 
 // drain gives what is in flight until work's deadline and commits what is durable.
-func (c *Consumer) drain() {
+func (s *session) drain() {
+	c := s.consumer
 	if err := c.window.empty(c.work); err != nil {
 		_, batches, _ := c.window.load()
 		c.log.Warn("drain deadline passed: what is in flight is abandoned and will be read again", "batches", batches)
@@ -99,9 +105,26 @@ func (c *Consumer) drain() {
 	c.cancelWork()
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Delivery.DrainTimeout/8)
 	defer cancel()
-	if err := c.commit(ctx); err != nil {
+	if err := s.commit(ctx); err != nil {
 		c.log.Warn("last commit failed: some events will be read again", "error", err)
 	}
+}
+
+// speaksAs returns an error when an id of the group's is not the one under which this
+// session was given its partitions. The client loses its place without a word when the
+// group has forgotten it by the time it joins in a rebalance: it joins again as another
+// member, and goes on with partitions that somebody else may have moved meanwhile.
+func (s *session) speaksAs(id string) error {
+	if member := s.member.Load(); member != nil && *member != id {
+		return fmt.Errorf("the group had taken this member for dead: %w", kerr.UnknownMemberID)
+	}
+	return nil
+}
+
+// replaced tells whether the client goes on as another member.
+func (s *session) replaced() error {
+	id, _ := s.client.GroupMetadata()
+	return s.speaksAs(id)
 }
 
 // abandon forgets the assignment: nothing of it may be committed any more, and whatever

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,5 +65,53 @@ func TestStopInATransaction(t *testing.T) {
 	}
 	if at := h.committed(0); at != 1 {
 		t.Errorf("committed %d, want 1", at)
+	}
+}
+
+// The group forgets a member, and the client learns it when it joins in a rebalance: then
+// it has another member id and its old partitions, which somebody else has moved.
+func TestMemberThatWasForgottenReadsItsPositionsAgain(t *testing.T) {
+	h := newHarness(t, 1)
+	c := h.run(doubler())
+	h.produce(0, events(10, "a")...)
+	h.eventually("committed", func() bool { return h.committed(0) == 10 })
+
+	// Its heartbeats are answered as if nothing were, and it reads nothing.
+	var forgotten, rebalance, reads atomic.Bool
+	forgotten.Store(true)
+	h.kafka.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if !forgotten.Load() {
+			return nil, nil, false
+		}
+		h.kafka.KeepControl()
+		resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+		if rebalance.Load() {
+			forgotten.Store(false)
+			resp.ErrorCode = kerr.RebalanceInProgress.Code
+		}
+		return resp, nil, true
+	})
+	h.kafka.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		return req.ResponseKind(), nil, !reads.Load()
+	})
+	before, _ := c.client.Load().GroupMetadata()
+	h.evict(before)
+	h.produce(0, events(10, "others")...)
+	var others kadm.Offsets
+	others.AddOffset("in", 0, 20, -1)
+	if rs, err := kadm.NewClient(h.client).CommitOffsets(context.Background(), "test", others); err != nil || rs.Error() != nil {
+		t.Fatal(err, rs.Error())
+	}
+	rebalance.Store(true)
+	h.eventually("it has joined again", func() bool {
+		now, _ := c.client.Load().GroupMetadata()
+		return now != "" && now != before
+	})
+	reads.Store(true)
+	h.produce(0, events(10, "b")...)
+	h.eventually("committed", func() bool { return h.committed(0) == 30 })
+	if out := h.read("out", 20); len(out) != 20 {
+		t.Errorf("%d predictions, want 20: what others have committed is predicted again", len(out))
 	}
 }

@@ -31,9 +31,8 @@ type transaction struct {
 	session   *session
 	ctx       context.Context // ends at the deadline
 	cancel    context.CancelFunc
-	member    string // of the group, which this session was when it read the batches
-	began     bool   // the client has
-	open      bool   // the brokers have, with positions in it
+	began     bool // the client has
+	open      bool // the brokers have, with positions in it
 	batches   []*batch
 	delivered int                                          // how many of batches are handed over
 	at        map[checkpoint.Partition]checkpoint.Position // after batches
@@ -111,7 +110,6 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 
 func (s *session) newTransaction() *transaction {
 	t := &transaction{session: s, at: make(map[checkpoint.Partition]checkpoint.Position), settled: make(chan struct{})}
-	t.member, _ = s.client.GroupMetadata()
 	t.ctx, t.cancel = context.WithTimeout(s.consumer.work, transactionDeadline)
 	t.unsettled.Store(1)
 	return t

@@ -154,8 +154,9 @@ func (t *transaction) writePositions() error {
 	req := c.txnOffsetCommit(t.at)
 	req.ProducerID, req.ProducerEpoch = id, epoch
 	for {
-		if req.MemberID, req.Generation = client.GroupMetadata(); req.MemberID != t.member {
-			return fmt.Errorf("positions: %w", kerr.UnknownMemberID)
+		req.MemberID, req.Generation = client.GroupMetadata()
+		if err := t.session.speaksAs(req.MemberID); err != nil {
+			return fmt.Errorf("positions: %w", err)
 		}
 		err := t.sendPositions(req)
 		if errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.StaleMemberEpoch) {
