@@ -74,7 +74,7 @@ model: {uri: %q}
 output: {topic: %q, dead_letter_topic: %q}
 cache: {url: %q, ttl: 0}
 delivery: {guarantee: %s, commit_interval: 200ms}
-http: {health: "127.0.0.1:0", admin: "127.0.0.1:0"}
+http: {health: "127.0.0.1:0", admin: "127.0.0.1:0", pprof: true}
 `, name, c.proxied(), session, with.protocol, p.in, model(t), p.out, p.dlq, p.cache.url(), with.guarantee)
 	text = strings.ReplaceAll(text, `" "`, `", "`) // how %q prints a list
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
@@ -136,6 +136,17 @@ func (m *process) tail() string {
 	text, _ := os.ReadFile(m.log)
 	const most = 6000
 	return string(text[max(0, len(text)-most):])
+}
+
+// trace ends a member that stands still and tells where its goroutines stand.
+func (m *process) trace() {
+	m.t.Helper()
+	m.mayEnd = true
+	m.signal(syscall.SIGQUIT)
+	m.wait(10 * time.Second)
+	text, _ := os.ReadFile(m.log)
+	_, goroutines, _ := strings.Cut(string(text), "SIGQUIT")
+	m.t.Logf("%s:\n%s", m.log, goroutines)
 }
 
 // says reports whether the log holds a text.
@@ -212,6 +223,9 @@ func (p *pipeline) rest() *History {
 	p.load.pause()
 	if !patience(45*time.Second, p.seen.committed) {
 		p.t.Errorf("%v: not all of the input is committed after 45 s; open transactions: %v", p.with, p.cluster.transactions())
+		for _, m := range p.running() {
+			m.trace()
+		}
 	}
 	for _, m := range p.members {
 		if m.running() {
