@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 // A world is a real Kafka and a real Redis with topics and a group of the test's own.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	broker  string
 	redis   *redis.Client
 	url     string
@@ -45,12 +45,12 @@ type world struct {
 	dlq     string
 }
 
-func newWorld(t *testing.T, partitions int32) *world {
+func newWorld(t testing.TB, partitions int32) *world {
 	t.Helper()
 	return newWorldAt(t, testenv.Kafka(t), testenv.Redis(t), partitions)
 }
 
-func newWorldAt(t *testing.T, broker, addr string, partitions int32) *world {
+func newWorldAt(t testing.TB, broker, addr string, partitions int32) *world {
 	t.Helper()
 	w := &world{t: t, broker: broker, url: "redis://" + addr + "/0"}
 	w.redis = redis.NewClient(&redis.Options{Addr: addr})
@@ -146,7 +146,7 @@ type prediction struct {
 
 // sharedEvents are the shared events of real sessions and the score the training
 // library gave each.
-func sharedEvents(t *testing.T) (events [][]byte, golden []float64) {
+func sharedEvents(t testing.TB) (events [][]byte, golden []float64) {
 	t.Helper()
 	dir := filepath.Join(testenv.Shared(t), "models", "osi-xgb")
 	text, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
