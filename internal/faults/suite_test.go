@@ -88,7 +88,11 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 		}
 	}
-	os.RemoveAll(shared.dir)
+	if code == 0 || shared.dir == "" {
+		os.RemoveAll(shared.dir)
+	} else {
+		fmt.Println("the brokers' logs and data are left in", shared.dir)
+	}
 	os.Exit(code)
 }
 
