@@ -39,7 +39,7 @@ type fault struct {
 func killAt(place string, passage int) fault {
 	return fault{name: "kill -9 at " + place, strike: func(p *pipeline) {
 		m := p.join(p.sets("x", fmt.Sprintf("SCRY_FAILPOINT=%s:%d", place, passage))...)
-		m.wait(2 * time.Minute) // the brokers may be down
+		m.wait(outlasting)
 		if s, ok := m.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
 			p.t.Errorf("it ended by %v, not by the failpoint:\n%s", m.cmd.ProcessState, m.tail())
 		}

@@ -31,6 +31,10 @@ func outage() time.Duration {
 	return 5 * time.Second
 }
 
+// outlasting is how long to wait for what happens to a member: chaos may take all brokers
+// down meanwhile.
+const outlasting = 2 * time.Minute
+
 // combinations are what each case runs with.
 func combinations() (cs []combination) {
 	for _, guarantee := range []string{"at_least_once", "exactly_once"} {
