@@ -129,11 +129,32 @@ func (s *Selection) has(d *DeadLetter) bool {
 		(s.Since.IsZero() || !d.Time.Before(s.Since)) && (s.Until.IsZero() || d.Time.Before(s.Until))
 }
 
+func (s *Selection) byReasonOrTime() bool {
+	return len(s.Reasons) > 0 || !s.Since.IsZero() || !s.Until.IsZero()
+}
+
+// absent says which IDs were not found; nil: all were.
+func (s *Selection) absent(found map[string]bool, all bool) error {
+	missing := slices.DeleteFunc(slices.Clone(s.IDs), func(id string) bool { return found[id] })
+	if len(missing) == 0 {
+		return nil
+	}
+	where, list := "waits in the queue", "scry dlq ls"
+	if all {
+		where, list = "is in the topic", "scry dlq ls --all"
+	}
+	if s.byReasonOrTime() {
+		where += " with the reason and time asked for"
+	}
+	return fmt.Errorf("no dead letter of %s %s: an ID is topic-partition-offset in the source, as %s lists it", strings.Join(missing, ", "), where, list)
+}
+
 // EachDeadLetter calls f with the pipeline's dead letters of a selection that the topic
 // holds now, each partition's in order: those a redrive has not passed, or all. f may
-// keep them. Records of others, and of other groups, are left out.
+// keep them. Records of others, and of other groups, are left out. An ID of the selection
+// that is not among them is an error, once all are read.
 func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f func(*DeadLetter) error) error {
-	topic := cfg.Output.DeadLetterTopic
+	topic, found := cfg.Output.DeadLetterTopic, map[string]bool{}
 	r, err := openScan(ctx, cfg.Kafka, func(ctx context.Context, client *kgo.Client) (extent, error) {
 		e, err := heldSince(ctx, client, topic, s.Since)
 		if err != nil || all {
@@ -155,7 +176,7 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 	for {
 		records, err := r.poll(ctx, pollRecords)
 		if errors.Is(err, io.EOF) {
-			return nil
+			return s.absent(found, all)
 		}
 		if err != nil {
 			return err
@@ -164,6 +185,9 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 			d, err := parseDeadLetter(rec)
 			if err != nil || d.Group != cfg.Kafka.Group || !s.has(&d) {
 				continue
+			}
+			if len(s.IDs) > 0 {
+				found[d.ID] = true
 			}
 			if err := f(&d); err != nil {
 				return err

@@ -24,7 +24,7 @@ import (
 // The dead letters are a queue. One that is not chosen goes to its back as it is, with
 // its own timestamp; one that fails again does so too, with one attempt more. So the
 // group's offset is all there is to remember: what lies behind it is done, or stays
-// for ever.
+// for ever. A redrive of some ends behind the last of them, and moves nothing else.
 type redrive struct {
 	Redrive
 	topic   string // of the dead letters
@@ -88,7 +88,8 @@ func redriveConfig(c Config) Config {
 // identity: its prediction has the id and the version that it would have had at first,
 // so readers and the cache see no new event. It promises what the pipeline does: what is
 // not durable when it is cut short is redriven by the next call, and nothing else is. It writes output,
-// cache and dead letter topic, never the source.
+// cache and dead letter topic, never the source. An ID that does not wait is an error, before
+// anything is written.
 func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment, o Redrive, env Env) (Redriven, error) {
 	env.Registerer = nil // the metrics are the running consumer's
 	c, err := New(redriveConfig(cfg), d, env)
@@ -105,6 +106,11 @@ func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment
 	if err != nil {
 		return Redriven{}, c.explained(err)
 	}
+	if len(o.Select.IDs) > 0 || o.Select.byReasonOrTime() {
+		if e.ends, err = behindChosen(ctx, cfg, o.Select); err != nil {
+			return Redriven{}, err
+		}
+	}
 	c.redrive = &redrive{Redrive: o, topic: topic, group: cfg.Kafka.Group, sources: map[topicPartition]*source{}}
 	c.metrics.rejected[reasonKept] = prometheus.NewCounter(prometheus.CounterOpts{Name: reasonKept})
 
@@ -116,6 +122,17 @@ func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment
 		err = errors.New("stopped before the end; the same command goes on")
 	}
 	return sum, err
+}
+
+// behindChosen is, of each partition that holds any of the chosen that wait, the offset
+// behind the last: what lies beyond need not move.
+func behindChosen(ctx context.Context, cfg Config, s Selection) (map[topicPartition]int64, error) {
+	ends := map[topicPartition]int64{}
+	err := EachDeadLetter(ctx, cfg, false, s, func(d *DeadLetter) error {
+		ends[topicPartition{cfg.Output.DeadLetterTopic, d.Partition}] = d.Offset + 1
+		return nil
+	})
+	return ends, err
 }
 
 // restore makes a dead letter into the event it was, if it is chosen, and notes in the

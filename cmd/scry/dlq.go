@@ -16,7 +16,7 @@ func dlqCommand() *cobra.Command {
 		Short: "Look at dead letters, and score them again",
 		Long: `A dead letter is an event that could not be scored, as it was, with the reason. The dead
 letters are a queue: redrive takes each from the front and scores it as run would have. One
-that fails again goes to the back, and so does one that was not chosen.`,
+that fails again goes to the back, and so does one not chosen that lies before a chosen one.`,
 		Example: `  scry dlq ls -c scry.yaml --by reason
   scry dlq show -c scry.yaml web.events-3-991
   scry dlq redrive -c scry.yaml --reason missing_feature --dry-run`,

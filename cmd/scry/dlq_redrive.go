@@ -32,9 +32,11 @@ A prediction has the id, the event time and the place in Redis that it would hav
 newer one stays. The source topic is not written. An event that fails again is a dead
 letter again, with one attempt more; after --max-attempts it stays where it is, and is
 passed by. So is one whose value was cut. Progress is the offset of group GROUP.redrive:
-what was redriven is not redriven again.
+what was redriven is not redriven again. Those not chosen that lie before a chosen one, in its
+partition, go to the back of the queue as they are; the others stay where they are.
 
-It exits with 1 when any failed again.`,
+An ID that does not wait in the queue is refused, before anything is written. It exits with 1
+then, and when any failed again.`,
 		Example: `  scry dlq redrive -c scry.yaml --dry-run
   scry dlq redrive -c scry.yaml --reason missing_feature --since 24h
   scry dlq redrive -c scry.yaml web.events-3-991
@@ -103,6 +105,9 @@ func mendedValue(path string, ids []string) ([]byte, error) {
 }
 
 func writeRedriven(w io.Writer, sum stream.Redriven, err error, asJSON bool) error {
+	if err != nil && sum == (stream.Redriven{}) {
+		return err
+	}
 	if asJSON {
 		if err := json.NewEncoder(w).Encode(sum); err != nil {
 			return err

@@ -67,9 +67,6 @@ func findDeadLetter(ctx context.Context, c stream.Config, id string) (*stream.De
 		}
 		return nil
 	})
-	if err == nil && found == nil {
-		err = fmt.Errorf("topic %s holds no dead letter of %s: an ID is topic-partition-offset in the source, as scry dlq ls --all lists it", c.Output.DeadLetterTopic, id)
-	}
 	return found, err
 }
 
