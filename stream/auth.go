@@ -111,23 +111,43 @@ func (s bearerSession) Challenge(answer []byte) (bool, []byte, error) {
 // explain gives an error of a connection its mend. permanent tells that the brokers refuse
 // these credentials, which no retry changes; a certificate may yet be rotated.
 func (k KafkaConfig) explain(err error) (explained error, permanent bool) {
-	say := func(mend string) error { return fmt.Errorf("%w; %s", err, mend) }
+	mend, permanent := k.mend(err)
+	if mend == "" {
+		return err, false
+	}
+	return fmt.Errorf("%w; %s", err, mend), permanent
+}
+
+const startKafka = "start Kafka, or correct kafka.brokers"
+
+// mend says what to do about an error of a connection; empty: it is none, or of another kind.
+func (k KafkaConfig) mend(err error) (mend string, permanent bool) {
 	if mend := tlsMend(err, "the brokers", "kafka.brokers", "kafka.tls"); mend != "" {
-		return say(mend), false
+		return mend, false
 	}
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed) && k.SASL.Mechanism == "OAUTHBEARER":
-		return say("the brokers refuse the token: renew the one in kafka.sasl.token_file or kafka.sasl.token"), true
+		return "the brokers refuse the token: renew the one in kafka.sasl.token_file or kafka.sasl.token", true
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		return say(fmt.Sprintf("the brokers refuse user %q with %s: check kafka.sasl.user and kafka.sasl.password", k.SASL.User, k.SASL.Mechanism)), true
+		return fmt.Sprintf("the brokers refuse user %q with %s: check kafka.sasl.user and kafka.sasl.password", k.SASL.User, k.SASL.Mechanism), true
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		return say("the brokers do not offer " + k.SASL.Mechanism + ": write another kafka.sasl.mechanism"), true
+		return "the brokers do not offer " + k.SASL.Mechanism + ": write another kafka.sasl.mechanism", true
 	case errors.Is(err, kerr.IllegalSaslState):
-		return say("this port of the brokers expects no login: take kafka.sasl out, or write another port in kafka.brokers"), true
+		return "this port of the brokers expects no login: take kafka.sasl out, or write another port in kafka.brokers", true
 	case errors.Is(err, io.EOF):
-		return say("if the broker goes on closing connections, check that kafka.tls.enabled and kafka.sasl are what this port of it expects"), false
+		return "if the broker goes on closing connections, check that kafka.tls.enabled and kafka.sasl are what this port of it expects", false
+	case unreachable(err):
+		return startKafka, false
 	}
-	return err, false
+	return "", false
+}
+
+// unreachable tells that nobody listens at an address, that its name is unknown, or that
+// nothing answers there.
+func unreachable(err error) bool {
+	var dial *net.OpError
+	var slow net.Error
+	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &slow) && slow.Timeout()
 }
 
 // readSmall reads a file that the key at path names. More than a MiB is not what it should be.

@@ -87,6 +87,11 @@ const newTopic = 5 * time.Second
 
 var errNoTopic = errors.New("topics are missing")
 
+func noTopics(missing []string) error {
+	return fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s, or correct input.topics, output.topic or output.dead_letter_topic",
+		errNoTopic, strings.Join(missing, ", "), missing[0])
+}
+
 // checkTopics wants input and output to exist, and returns what output and dead letter
 // topic take. The dead letter topic it creates, with
 // the brokers' defaults, as Kafka Connect does: a first bad event must not find it absent.
@@ -121,7 +126,7 @@ func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[strin
 	case missing == nil:
 		return messageLimits(ctx, adm, written...), nil
 	case len(missing) > 1 || missing[0] != dead:
-		return nil, fmt.Errorf("%w: %s; create them, for example with kafka-topics.sh --create --topic %s", errNoTopic, strings.Join(missing, ", "), missing[0])
+		return nil, noTopics(missing)
 	}
 	r, err := adm.CreateTopic(ctx, -1, -1, nil, dead)
 	var refused *kerr.Error

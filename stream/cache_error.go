@@ -85,5 +85,8 @@ func cacheError(err error) error {
 	if mend := tlsMend(err, "Redis", "cache.url", "cache.tls"); mend != "" {
 		return fmt.Errorf("%w; %s", err, mend)
 	}
+	if unreachable(err) {
+		return fmt.Errorf("%w; start Redis, or correct cache.url", err)
+	}
 	return err
 }

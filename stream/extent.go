@@ -1,9 +1,11 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -42,7 +44,7 @@ func heldSince(ctx context.Context, client *kgo.Client, topic string, since time
 	adm := kadm.NewClient(client)
 	ends, err := offsetsOf(adm.ListCommittedOffsets(ctx, topic))
 	if err != nil {
-		return extent{}, fmt.Errorf("topic %s: %w", topic, err)
+		return extent{}, err
 	}
 	var starts map[topicPartition]int64
 	if since.IsZero() {
@@ -51,18 +53,39 @@ func heldSince(ctx context.Context, client *kgo.Client, topic string, since time
 		starts, err = offsetsOf(adm.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topic))
 	}
 	if err != nil {
-		return extent{}, fmt.Errorf("topic %s: %w", topic, err)
+		return extent{}, err
 	}
 	return newExtent(starts, ends), nil
 }
 
 func offsetsOf(listed kadm.ListedOffsets, err error) (map[topicPartition]int64, error) {
-	if err = errors.Join(err, listed.Error()); err != nil {
+	if err = cmp.Or(err, listedError(listed)); err != nil {
 		return nil, err
 	}
 	offsets := map[topicPartition]int64{}
 	listed.Each(func(o kadm.ListedOffset) { offsets[topicPartition{o.Topic, o.Partition}] = o.Offset })
 	return offsets, nil
+}
+
+// listedError is why some offsets could not be listed: topics that are missing before all else.
+func listedError(listed kadm.ListedOffsets) (err error) {
+	var missing []string
+	for topic, partitions := range listed {
+		for id, o := range partitions {
+			switch {
+			case o.Err == nil:
+			case errors.Is(o.Err, kerr.UnknownTopicOrPartition) && !slices.Contains(missing, topic):
+				missing = append(missing, topic)
+			case err == nil:
+				err = fmt.Errorf("topic %s partition %d: %w", topic, id, o.Err)
+			}
+		}
+	}
+	if missing != nil {
+		slices.Sort(missing)
+		return noTopics(missing)
+	}
+	return err
 }
 
 // A head is what a partition shows a reader of committed records next.

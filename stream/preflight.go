@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,12 +87,8 @@ func (k *kafkaPreflight) run(ctx context.Context) {
 func (k *kafkaPreflight) cluster(ctx context.Context) bool {
 	brokers, err := k.adm.ListBrokers(ctx)
 	if err != nil {
-		explained, _ := k.cfg.Kafka.explain(err)
-		mend := ""
-		if errors.Is(explained, err) && explained.Error() == err.Error() {
-			mend = "start Kafka, or correct kafka.brokers"
-		}
-		k.add(Fail, "kafka", mend, "%s: %v", strings.Join(k.cfg.Kafka.Brokers, ", "), explained)
+		mend, _ := k.cfg.Kafka.mend(err)
+		k.add(Fail, "kafka", cmp.Or(mend, startKafka), "%s: %v", strings.Join(k.cfg.Kafka.Brokers, ", "), err)
 		return false
 	}
 	k.brokers = len(brokers)

@@ -106,8 +106,8 @@ func lookUp(ctx context.Context, adm *kadm.Client, group string, topics []string
 		return nil, fmt.Errorf("end offsets: %w", err)
 	}
 	for _, listed := range []kadm.ListedOffsets{l.starts, l.ends} {
-		if err := listed.Error(); err != nil {
-			return nil, fmt.Errorf("offsets: %w", err)
+		if err := listedError(listed); err != nil {
+			return nil, err
 		}
 	}
 	// A group nobody has joined yet is unknown.
