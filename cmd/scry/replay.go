@@ -40,7 +40,7 @@ and tells. When it is through, its group is deleted, and the same command begins
 
 With --against nothing is written or committed: both models score the span, and what is told is
 how the scores, labels and rejects of the one at PATH (the challenger) differ from those of
-the one in scry.yaml (the champion).
+the one in scry.yaml (the champion). When no event could be compared, it exits with 1.
 
 Times are those of the records. In each partition a replay reads from the first record of --from
 or later up to the first one of --to or later.`,
@@ -76,7 +76,8 @@ or later up to the first one of --to or later.`,
 					if err != nil {
 						return err
 					}
-					return writeComparison(cmd.OutOrStdout(), comparison{span.From, span.To, about(d), about(challenger), sum}, f.asJSON)
+					c := comparison{span.From, span.To, about(d), about(challenger), sum}
+					return errors.Join(writeComparison(cmd.OutOrStdout(), c, f.asJSON), c.compared())
 				}
 				began := time.Now()
 				sum, err := stream.ReplaySpan(ctx, c.Config, d, o, stream.Env{Log: newLogger(cmd.ErrOrStderr(), c.Log)})

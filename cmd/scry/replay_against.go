@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -16,6 +17,17 @@ type comparison struct {
 	Champion   aModel    `json:"champion"`
 	Challenger aModel    `json:"challenger"`
 	stream.Compared
+}
+
+// compared is why a comparison is worth nothing; nil: it is worth something.
+func (c comparison) compared() error {
+	switch {
+	case c.Events > 0:
+		return nil
+	case c.Read == c.Tombstones:
+		return errors.New("nothing was compared: there is no event between the two times; give another --from or --to")
+	}
+	return errors.New("nothing was compared: all events were rejected, by one model or both; scry validate shows what becomes of the newest one, feature by feature")
 }
 
 func writeComparison(w io.Writer, c comparison, asJSON bool) error {
