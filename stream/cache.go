@@ -26,6 +26,7 @@ type cacheRow struct {
 // offered to the guard, and what it superseded is counted nowhere.
 type cacheResult struct {
 	written int
+	same    int // of those written: Redis held that very value
 	stale   int // Redis held a newer one
 	expired int // past its expiry before it was written
 }
@@ -189,10 +190,11 @@ func (c *cache) exec(ctx context.Context, client redis.UniversalClient, cmds []r
 			unknown = append(unknown, redis.NewIntSliceCmd(ctx, args...))
 		case err != nil:
 			return err
-		case len(counts) != 2:
-			return fmt.Errorf("guard script: %d counts in the reply, want 2", len(counts))
+		case len(counts) != 3:
+			return fmt.Errorf("guard script: %d counts in the reply, want 3", len(counts))
 		default:
 			stale, expired := int(counts[0]), int(counts[1])
+			sum.same += int(counts[2])
 			sum.stale += stale
 			sum.expired += expired
 			sum.written += args[2].(int) - stale - expired

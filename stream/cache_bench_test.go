@@ -109,7 +109,7 @@ func (c *agreeableConn) Write(b []byte) (int, error) {
 	case strings.Contains(start, "setname"):
 		c.reply = "+OK\r\n"
 	default:
-		c.reply = "*2\r\n:0\r\n:0\r\n"
+		c.reply = "*3\r\n:0\r\n:0\r\n:0\r\n"
 	}
 	return len(b), nil
 }

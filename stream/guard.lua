@@ -2,8 +2,9 @@
 --
 -- KEYS     at most 128 keys, each once.
 -- ARGV     for each key its value and its expiry in Unix ms, 0 for never.
--- returns  {stale, expired}: how many were older than what is stored, and how many
---          had expired already. All others were written.
+-- returns  {stale, expired, same}: how many were older than what is stored, and how many
+--          had expired already. All others were written, same counts those of them that
+--          were stored already, to the last byte.
 --
 -- A value is JSON that begins {"v":"<32 lower-case hex digits>", its version. What
 -- is stored and does not begin so is no prediction and is overwritten, as is a key
@@ -33,7 +34,7 @@ local stored = call('MGET', unpack(KEYS))
 -- After the read, so that this clock is not behind the one that expired a key.
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local stale, expired = 0, 0
+local stale, expired, same = 0, 0, 0
 
 for i, key in ipairs(KEYS) do
   local value, expiry, old = ARGV[2 * i - 1], ARGV[2 * i], stored[i]
@@ -41,11 +42,14 @@ for i, key in ipairs(KEYS) do
     expired = expired + 1
   elseif old and older(value, old) and find(old, prediction) then
     stale = stale + 1
-  elseif expiry == '0' then
-    call('SET', key, value)
   else
-    call('SET', key, value, 'PXAT', expiry)
+    if old == value then same = same + 1 end -- written for its expiry, which may be another
+    if expiry == '0' then
+      call('SET', key, value)
+    else
+      call('SET', key, value, 'PXAT', expiry)
+    end
   end
 end
 
-return {stale, expired}
+return {stale, expired, same}

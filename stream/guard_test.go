@@ -40,6 +40,9 @@ func (m guardModel) write(rows []cacheRow) (r cacheResult) {
 		switch judge(stored, row.version, m.now(), row.expireAt) {
 		case verdictWrite:
 			r.written++
+			if string(m.stored[entity].value) == string(row.value) {
+				r.same++
+			}
 			m.stored[entity] = row
 		case verdictStale:
 			r.stale++

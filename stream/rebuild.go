@@ -26,11 +26,12 @@ type Rebuild struct {
 
 // Rebuilt counts the records of the output topic by what became of them.
 type Rebuilt struct {
-	Written  int64 `json:"written"` // keys; of several records of a key in a batch the newest counts
-	Stale    int64 `json:"stale"`   // Redis held a newer one
-	Expired  int64 `json:"expired"`
-	NoEntity int64 `json:"no_entity"`
-	Other    int64 `json:"other"` // of another model, or nothing that scry wrote
+	Written   int64 `json:"written"`   // keys; of several records of a key in a batch the newest counts
+	Unchanged int64 `json:"unchanged"` // Redis held this one
+	Stale     int64 `json:"stale"`     // Redis held a newer one
+	Expired   int64 `json:"expired"`
+	NoEntity  int64 `json:"no_entity"`
+	Other     int64 `json:"other"` // of another model, or nothing that scry wrote
 }
 
 // RebuildCache replays the output topic, as far as it goes now, through the guard into
@@ -86,7 +87,8 @@ func RebuildCache(ctx context.Context, cfg Config, d *predictor.Deployment, o Re
 		}); err != nil {
 			return sum, err
 		}
-		sum.Written += int64(result.written)
+		sum.Written += int64(result.written - result.same)
+		sum.Unchanged += int64(result.same)
 		sum.Stale += int64(result.stale)
 		sum.Expired += int64(result.expired)
 		if o.Progress != nil {

@@ -152,6 +152,9 @@ func TestRedisRestartIsNoticedAndHealed(t *testing.T) {
 		t.Errorf("rebuild: %+v, %v", sum, err)
 	}
 	// Again, and of another model, nothing changes.
+	if sum, err = RebuildCache(context.Background(), h.cfg, doubler(), Rebuild{}, Env{}); err != nil || sum != (Rebuilt{Unchanged: 4}) {
+		t.Errorf("rebuild again: %+v, %v", sum, err)
+	}
 	if sum, err = RebuildCache(context.Background(), h.cfg, doubler(), Rebuild{Since: time.Now().Add(time.Hour)}, Env{}); err != nil || sum != (Rebuilt{}) {
 		t.Errorf("since a later time: %+v, %v", sum, err)
 	}

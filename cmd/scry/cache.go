@@ -77,8 +77,8 @@ alive by cache.ttl; --since overrides that.`,
 				if asJSON {
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(sum)
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s written, %s older than what Redis held, %s expired, %s without an entity, %s of another model or program\n",
-					count(sum.Written), count(sum.Stale), count(sum.Expired), count(sum.NoEntity), count(sum.Other))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s written, %s unchanged, %s older than what Redis held, %s expired, %s without an entity, %s of another model or program\n",
+					count(sum.Written), count(sum.Unchanged), count(sum.Stale), count(sum.Expired), count(sum.NoEntity), count(sum.Other))
 				return nil
 			})
 		},
