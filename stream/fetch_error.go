@@ -33,6 +33,8 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 		c.fail(fmt.Errorf("not allowed to read topic %s: %w; grant READ to this user", topic, err))
 	case errors.Is(err, kerr.FencedInstanceID):
 		c.fail(fenced(err))
+	case errors.Is(err, kerr.UnreleasedInstanceID):
+		c.health.shutOut(c.taken(err))
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		c.fail(fmt.Errorf("not allowed to join group %s: %w; grant READ on the group to this user", c.cfg.Kafka.Group, err))
 	default:
@@ -46,6 +48,13 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 
 func fenced(err error) error {
 	return fmt.Errorf("another process has taken this instance's place in the group: %w; give each its own kafka.instance", err)
+}
+
+// taken is what the brokers say to the newer of two with kafka.protocol: consumer, and to
+// whoever comes back before a killed process' place is free. The client goes on asking.
+func (c *Consumer) taken(err error) error {
+	return fmt.Errorf("kafka.instance %s is held by another member of the group: %w; stop it, or give this one another kafka.instance; "+
+		"a killed process's place is free after the brokers' group.consumer.session.timeout.ms", c.cfg.Kafka.Instance, err)
 }
 
 // outOfRange is retention overtaking the consumer while it runs.

@@ -24,6 +24,7 @@ type Health struct {
 	started bool
 	stopped bool
 	held    error
+	out     error            // why the group does not let the member in; nil: it does, or may
 	down    map[string]error // dependencies that are unreachable
 }
 
@@ -72,7 +73,10 @@ func (h *Health) Checks() []Check {
 		checks = append(checks, Check{Name: name, Err: h.down[name]})
 	}
 	partitions := Check{Name: "partitions"}
-	if !h.started {
+	switch {
+	case h.out != nil:
+		partitions.Err = h.out
+	case !h.started:
 		partitions.Err = errors.New("the group has assigned none yet")
 	}
 	return append(checks, partitions)
@@ -130,8 +134,19 @@ func (h *Health) holding() bool {
 
 func (h *Health) start() {
 	h.mu.Lock()
-	h.started = true
+	h.started, h.out = true, nil
 	h.mu.Unlock()
+}
+
+// shutOut notes why the group does not let the member in, until it does.
+func (h *Health) shutOut(why error) {
+	h.mu.Lock()
+	again := h.out != nil
+	h.out = why
+	h.mu.Unlock()
+	if !again {
+		h.log.Warn("not let into the group, asking again until it is", "error", why)
+	}
 }
 
 // rejoin notes that the partitions are given up, to be assigned anew.
