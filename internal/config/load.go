@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -42,7 +43,25 @@ func Load(src Source, into any) (*Provenance, error) {
 	}
 	l.environment(src.Prefix)
 	l.flags(src.Sets)
+	l.masks()
 	return l.p, nil
+}
+
+// masks refuses secrets that Print wrote: they are none.
+func (l *loader) masks() {
+	for _, k := range l.keys {
+		text := k.Value.String()
+		if k.Field.Type != secretType || !strings.Contains(text, mask) || k.show(text) != text {
+			continue
+		}
+		f := Fault{Path: k.Path, Value: text, Problem: "is what is printed in a secret's place", Mend: "write the secret itself, or ${VARIABLE}"}
+		if o := l.p.Origin(k.Path); o.Line > 0 {
+			f.Line = o.Line
+		} else {
+			f.Source = o.Source
+		}
+		l.blame(f)
+	}
 }
 
 type loader struct {

@@ -273,6 +273,31 @@ func TestPrintReadsBack(t *testing.T) {
 	}
 }
 
+// What was printed lacks its secrets, and says so when it is read back.
+func TestMaskIsNoSecret(t *testing.T) {
+	for text, want := range map[string]string{
+		"kafka:\n  sasl: {password: '****'}": "line 2: kafka.sasl.password: \"****\": is what is printed in a secret's place; write the secret itself, or ${VARIABLE}",
+		"door: {url: 'redis://u:****@h/0'}":  "line 1: door.url: \"redis://u:****@h/0\": is what",
+		"door: {url: 'redis://****@h'}":      "line 1: door.url: \"redis://****@h\": is what",
+		"door: {url: 'redis://h?****'}":      "line 1: door.url: \"redis://h?****\": is what",
+		"door: {url: '****'}":                "line 1: door.url: \"****\": is what",
+		"door: {url: 'redis://u:a****@h/0'}": "",
+		"door: {url: 'redis://h:1'}":         "",
+		"kafka: {sasl: {password: '*****'}}": "",
+		"kafka: {sasl: {user: '****'}}":      "",
+	} {
+		if _, _, got := load(t, text, nil); !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	if c, _, got := load(t, "kafka: {sasl: {password: '****'}}", nil, "SHOP_KAFKA_SASL_PASSWORD", "hunter2"); got != "" || c.Kafka.SASL.Password.Reveal() != "hunter2" {
+		t.Errorf("given by the environment: %q", got)
+	}
+	if _, _, got := load(t, "name: x", []string{"kafka.sasl.password=****"}); !strings.HasPrefix(got, "flag --set: kafka.sasl.password: ") {
+		t.Errorf("given by a flag: %q", got)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add("name: x\nkafka: {brokers: [a:1], session_timeout: 10s, size: 1MiB}", "kafka.sasl.password=a", "x")
 	f.Add("door: {url: '${A:-b}', paths: {a: b}}\n<<: *a", "door.paths.x=y", "a,b")

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Print writes a configuration as YAML that Load reads back, except for the secrets, which
-// are masked; a comment on each line tells where the value came from.
+// Print writes a configuration as YAML that Load reads back, except for the secrets, whose
+// masks it refuses; a comment on each line tells where the value came from.
 func (p *Provenance) Print(w io.Writer, c any) error {
 	var lines [][2]string
 	add := func(depth int, text, comment string) {
