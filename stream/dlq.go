@@ -151,9 +151,9 @@ func (s *Selection) absent(found map[string]bool, all bool) error {
 
 // EachDeadLetter calls f with the pipeline's dead letters of a selection that the topic
 // holds now, each partition's in order: those a redrive has not passed, or all. f may
-// keep them. Records of others, and of other groups, are left out. An ID of the selection
-// that is not among them is an error, once all are read.
-func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f func(*DeadLetter) error) error {
+// keep them. Records of other groups and programs are left out and counted, whatever the
+// selection. An ID of it that was not found is an error, once all are read.
+func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f func(*DeadLetter) error) (others int64, err error) {
 	topic, found := cfg.Output.DeadLetterTopic, map[string]bool{}
 	r, err := openScan(ctx, cfg.Kafka, func(ctx context.Context, client *kgo.Client) (extent, error) {
 		e, err := heldSince(ctx, client, topic, s.Since)
@@ -170,27 +170,31 @@ func EachDeadLetter(ctx context.Context, cfg Config, all bool, s Selection, f fu
 		return newExtent(e.starts, e.ends), nil
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer r.close()
 	for {
 		records, err := r.poll(ctx, pollRecords)
 		if errors.Is(err, io.EOF) {
-			return s.absent(found, all)
+			return others, s.absent(found, all)
 		}
 		if err != nil {
-			return err
+			return others, err
 		}
 		for _, rec := range records {
 			d, err := parseDeadLetter(rec)
-			if err != nil || d.Group != cfg.Kafka.Group || !s.has(&d) {
+			if err != nil || d.Group != cfg.Kafka.Group {
+				others++
+				continue
+			}
+			if !s.has(&d) {
 				continue
 			}
 			if len(s.IDs) > 0 {
 				found[d.ID] = true
 			}
 			if err := f(&d); err != nil {
-				return err
+				return others, err
 			}
 		}
 	}

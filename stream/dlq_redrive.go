@@ -128,7 +128,7 @@ func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment
 // behind the last: what lies beyond need not move.
 func behindChosen(ctx context.Context, cfg Config, s Selection) (map[topicPartition]int64, error) {
 	ends := map[topicPartition]int64{}
-	err := EachDeadLetter(ctx, cfg, false, s, func(d *DeadLetter) error {
+	_, err := EachDeadLetter(ctx, cfg, false, s, func(d *DeadLetter) error {
 		ends[topicPartition{cfg.Output.DeadLetterTopic, d.Partition}] = d.Offset + 1
 		return nil
 	})

@@ -49,7 +49,7 @@ func (h *harness) redrive(d *predictor.Deployment, o Redrive) Redriven {
 
 func (h *harness) deadLetters(all bool, s Selection) (found []DeadLetter) {
 	h.t.Helper()
-	err := EachDeadLetter(context.Background(), h.cfg, all, s, func(d *DeadLetter) error {
+	_, err := EachDeadLetter(context.Background(), h.cfg, all, s, func(d *DeadLetter) error {
 		found = append(found, *d)
 		return nil
 	})

@@ -102,33 +102,6 @@ func printStanding(w io.Writer, s stream.Standing) error {
 	return t.Flush()
 }
 
-func checkpointExportCommand() *cobra.Command {
-	var file configFlags
-	cmd := &cobra.Command{
-		Use:   "export -c scry.yaml FILE",
-		Short: "Save where the group stands to a file",
-		Long: `Export writes each partition's position with the time of the record it waits for, so that
-import can restore it to the same cluster by offset, or to another one by time.`,
-		Example: `  scry checkpoint export -c scry.yaml positions.json`,
-		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withGroup(cmd, &file, func(ctx context.Context, g *stream.Group) error {
-				s, err := g.Standing(ctx)
-				if err != nil {
-					return err
-				}
-				text, err := json.MarshalIndent(s, "", "  ")
-				if err != nil {
-					return err
-				}
-				return os.WriteFile(args[0], append(text, '\n'), 0o644)
-			})
-		},
-	}
-	file.register(cmd)
-	return cmd
-}
-
 func checkpointImportCommand() *cobra.Command {
 	var file configFlags
 	var dry bool

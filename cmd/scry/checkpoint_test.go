@@ -136,10 +136,19 @@ func TestCheckpointExportImport(t *testing.T) {
 	start := time.Now().Add(-time.Hour)
 	p := newTimeline(t, start)
 	file := filepath.Join(t.TempDir(), "positions.json")
+	if code, out := p.scry("checkpoint", "export", file); code != 1 || !strings.Contains(out, "group test has no offsets") || !strings.Contains(out, "kafka.group") {
+		t.Errorf("export of no group: exit %d, %s", code, out)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("and yet a file was written")
+	}
 	for _, args := range [][]string{{"seek", "--to-offset", "30"}, {"seek", "--to-time", "latest", "--partition", "1"}, {"export", file}, {"seek", "--to-time", "earliest"}} {
 		if code, out := p.scry(append([]string{"checkpoint"}, args...)...); code != 0 {
 			t.Fatalf("%v: %d, %s", args, code, out)
 		}
+	}
+	if _, out := p.scry("checkpoint", "export", file+"2"); !strings.HasPrefix(out, file+"2: group test in 2 partitions") {
+		t.Errorf("export says %q", out)
 	}
 	if code, out := p.scry("checkpoint", "import", file); code != 0 || p.next() != [2]int64{30, 100} {
 		t.Errorf("import: exit %d, now %v\n%s", code, p.next(), out)

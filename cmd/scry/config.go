@@ -80,9 +80,9 @@ type configError struct {
 
 // Error gives one line a mistake below a line that counts them.
 func (e *configError) Error() string {
-	where := "configuration"
-	if e.path != "" {
-		where = e.path
+	where := e.path
+	if where == "" {
+		where = "no configuration file was given; give one with -c scry.yaml, or start from examples/scry.yaml; without it"
 	}
 	var faults config.Faults
 	switch n := errors.As(e.err, &faults); {

@@ -83,7 +83,7 @@ func TestConfigErrorsOfOtherKinds(t *testing.T) {
 			t.Errorf("%q:\n%v\nwant\n%s", text, err, want)
 		}
 	}
-	if _, _, err := loadConfig("", []string{"name=x"}); err == nil || !strings.HasPrefix(err.Error(), "configuration: 3 mistakes\n") {
+	if _, _, err := loadConfig("", []string{"name=x"}); err == nil || !strings.HasPrefix(err.Error(), "no configuration file was given; give one with -c scry.yaml, or start from examples/scry.yaml; without it: 3 mistakes\n") {
 		t.Errorf("without a file: %v", err)
 	}
 }

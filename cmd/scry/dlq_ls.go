@@ -26,7 +26,7 @@ func dlqListCommand() *cobra.Command {
 		Long: `Ls lists the dead letters that wait in the queue, newest first: when the event was rejected, its
 place in the source (the ID that show and redrive take), the reason, how often it was
 tried, and what was wrong. --all adds those that a redrive has passed, as long as the topic
-keeps them.`,
+keeps them. What other groups and programs wrote is left out, and counted on standard error.`,
 		Example: `  scry dlq ls -c scry.yaml
   scry dlq ls -c scry.yaml --by reason --since 24h
   scry dlq ls -c scry.yaml --reason malformed --limit 0 --json`,
@@ -41,13 +41,20 @@ keeps them.`,
 				return err
 			}
 			return withSignals(cmd.Context(), func(ctx context.Context) error {
-				each := func(f func(*stream.DeadLetter) error) error {
-					return stream.EachDeadLetter(ctx, c.Config, all, s, f)
+				var others int64
+				each := func(f func(*stream.DeadLetter) error) (err error) {
+					others, err = stream.EachDeadLetter(ctx, c.Config, all, s, f)
+					return err
 				}
 				if by != "" {
-					return countDeadLetters(cmd.OutOrStdout(), each, by, asJSON)
+					err = countDeadLetters(cmd.OutOrStdout(), each, by, asJSON)
+				} else {
+					err = listDeadLetters(cmd.OutOrStdout(), each, limit, asJSON)
 				}
-				return listDeadLetters(cmd.OutOrStdout(), each, limit, asJSON)
+				if err == nil && others > 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s of other groups or programs\n", plural(others, "record"))
+				}
+				return err
 			})
 		},
 	}

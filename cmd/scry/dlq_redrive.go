@@ -139,7 +139,7 @@ func writeRedriven(w io.Writer, sum stream.Redriven, err error, asJSON bool) err
 func rehearse(ctx context.Context, w io.Writer, c Config, d *predictor.Deployment, o stream.Redrive, asJSON bool) error {
 	var sum stream.Redriven
 	var first error
-	err := stream.EachDeadLetter(ctx, c.Config, false, o.Select, func(l *stream.DeadLetter) error {
+	_, err := stream.EachDeadLetter(ctx, c.Config, false, o.Select, func(l *stream.DeadLetter) error {
 		switch {
 		case l.Cut != "" && o.Value == nil:
 			sum.Cut++

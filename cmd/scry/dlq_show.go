@@ -61,7 +61,7 @@ last. What is no text is shown in hex; --raw writes the event's bytes and nothin
 // findDeadLetter returns the last dead letter of an event: the one with the most attempts.
 func findDeadLetter(ctx context.Context, c stream.Config, id string) (*stream.DeadLetter, error) {
 	var found *stream.DeadLetter
-	err := stream.EachDeadLetter(ctx, c, true, stream.Selection{IDs: []string{id}}, func(d *stream.DeadLetter) error {
+	_, err := stream.EachDeadLetter(ctx, c, true, stream.Selection{IDs: []string{id}}, func(d *stream.DeadLetter) error {
 		if found == nil || d.Attempts >= found.Attempts {
 			found = d
 		}

@@ -187,10 +187,10 @@ func (r replayReport) write(w io.Writer, asJSON bool) error {
 		again = ", from where an earlier call stopped"
 	}
 	fmt.Fprintf(w, "%s to %s with %v into %s%s\n", r.From.Format(time.RFC3339Nano), r.To.Format(time.RFC3339Nano), r.Model, r.Topic, again)
-	fmt.Fprintf(w, "%s events: %s predictions, %s tombstones, %s rejected, in %.1f s\n",
-		count(r.Read), count(r.Predictions), count(r.Tombstones), count(r.Rejected), r.Seconds)
+	fmt.Fprintf(w, "%s: %s, %s, %s rejected, in %.1f s\n",
+		plural(r.Read, "event"), plural(r.Predictions, "prediction"), plural(r.Tombstones, "tombstone"), count(r.Rejected), r.Seconds)
 	if r.Cached {
-		fmt.Fprintf(w, "cache: %s keys written, %s had a newer prediction, %s past cache.ttl\n", count(r.Written), count(r.Stale), count(r.Expired))
+		fmt.Fprintf(w, "cache: %s written, %s had a newer prediction, %s past cache.ttl\n", plural(r.Written, "key"), count(r.Stale), count(r.Expired))
 	}
 	writeReasons(w, r.Reasons, r.Examples)
 	if r.Lost > 0 {

@@ -35,7 +35,7 @@ func writeComparison(w io.Writer, c comparison, asJSON bool) error {
 		return writeJSON(w, c)
 	}
 	fmt.Fprintf(w, "champion %v, challenger %v, %s to %s\n", c.Champion, c.Challenger, c.From.Format(time.RFC3339Nano), c.To.Format(time.RFC3339Nano))
-	fmt.Fprintf(w, "%s events: %s compared, %s tombstones, %s rejected by both\n", count(c.Read), count(c.Events), count(c.Tombstones), count(c.RejectedBoth))
+	fmt.Fprintf(w, "%s: %s compared, %s, %s rejected by both\n", plural(c.Read, "event"), count(c.Events), plural(c.Tombstones, "tombstone"), count(c.RejectedBoth))
 	writeRejections(w, "champion", c.RejectedChampion)
 	writeRejections(w, "challenger", c.RejectedChallenger)
 	if c.Labelled > 0 {

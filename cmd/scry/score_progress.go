@@ -43,7 +43,7 @@ func (p *progress) update(t batch.Totals) {
 // progressLine says how many events there were, how fast, and what is left to do.
 func progressLine(t batch.Totals, size int64, took time.Duration) string {
 	events := t.Predicted + t.Rejected
-	line := fmt.Sprintf("%s events  %s/s", count(events), count(int64(float64(events)/took.Seconds())))
+	line := fmt.Sprintf("%s  %s/s", plural(events, "event"), count(int64(float64(events)/took.Seconds())))
 	if t.Rejected > 0 {
 		line += fmt.Sprintf("  %s rejected", count(t.Rejected))
 	}
@@ -80,10 +80,10 @@ func (p *progress) dependency(name string, err error) {
 // summary is the last line.
 func (p *progress) summary(t batch.Totals, cached bool) {
 	took := time.Since(p.began)
-	line := fmt.Sprintf("%s predictions, %s rejected, in %v", count(t.Predicted), count(t.Rejected), took.Round(time.Millisecond))
+	line := fmt.Sprintf("%s, %s rejected, in %v", plural(t.Predicted, "prediction"), count(t.Rejected), took.Round(time.Millisecond))
 	if cached {
-		line += fmt.Sprintf("; cache: %s keys written, %s had a newer prediction, %s past cache.ttl",
-			count(t.Cached.Written), count(t.Cached.Stale), count(t.Cached.Expired))
+		line += fmt.Sprintf("; cache: %s written, %s had a newer prediction, %s past cache.ttl",
+			plural(t.Cached.Written, "key"), count(t.Cached.Stale), count(t.Cached.Expired))
 	}
 	p.warn(line)
 }

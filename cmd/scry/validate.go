@@ -247,7 +247,7 @@ func (l *checklist) writeJSON(w io.Writer) error {
 	return e.Encode(l)
 }
 
-func plural(n int, what string) string {
+func plural[N int | int64](n N, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
