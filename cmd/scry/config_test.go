@@ -122,11 +122,11 @@ func TestPrintConfig(t *testing.T) {
 		t.Errorf("a secret shows:\n%s", printed)
 	}
 	unsetEnv(t, "SCRY_KAFKA_SASL_PASSWORD", "SCRY_LOG_LEVEL")
-	again, _, err := loadConfig(writeConfig(t, printed), nil)
+	_, _, err = loadConfig(writeConfig(t, printed), nil)
 	if err == nil || !strings.Contains(err.Error(), ": 2 mistakes") {
 		t.Errorf("read back with the masks: %v", err)
 	}
-	again, _, err = loadConfig(writeConfig(t, printed), []string{"kafka.sasl.password=hunter2", "cache.url=redis://u:hunter2@cache:6379/0"})
+	again, _, err := loadConfig(writeConfig(t, printed), []string{"kafka.sasl.password=hunter2", "cache.url=redis://u:hunter2@cache:6379/0"})
 	if err != nil {
 		t.Fatal(err)
 	}
