@@ -66,16 +66,16 @@ func (c *Consumer) await(ctx context.Context) error {
 // checkTopicsWithin does not outlive ctx: the client waits out its own timeout for an
 // answer to a request that was sent, whatever the context.
 func (c *Consumer) checkTopicsWithin(ctx context.Context, adm *kadm.Client) error {
-	var limits map[string]int32
+	var found limits
 	checked := make(chan error, 1)
 	go func() {
 		var err error
-		limits, err = c.checkTopics(ctx, adm)
+		found, err = c.checkTopics(ctx, adm)
 		checked <- err
 	}()
 	select {
 	case err := <-checked:
-		c.limits = limits
+		c.limits = found
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("no answer from %s: %w; check kafka.brokers", strings.Join(c.cfg.Kafka.Brokers, ", "), context.Cause(ctx))
@@ -95,7 +95,7 @@ func noTopics(missing []string) error {
 // checkTopics wants input and output to exist, and returns what output and dead letter
 // topic take. The dead letter topic it creates, with
 // the brokers' defaults, as Kafka Connect does: a first bad event must not find it absent.
-func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (map[string]int32, error) {
+func (c *Consumer) checkTopics(ctx context.Context, adm *kadm.Client) (limits, error) {
 	dead := c.cfg.Output.DeadLetterTopic
 	var written []string
 	for _, topic := range []string{c.cfg.Output.Topic, dead} {
@@ -148,28 +148,31 @@ const defaultLimit = 1_000_012
 // messageLimits returns the largest batch that each topic takes, where that is less than
 // the client would send: the client does not split a batch that was refused, so all its
 // predictions would become dead letters. A topic whose config may not be seen is not in it.
-func messageLimits(ctx context.Context, adm *kadm.Client, topics ...string) map[string]int32 {
+func messageLimits(ctx context.Context, adm *kadm.Client, topics ...string) limits {
 	configs, err := adm.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return nil
 	}
-	limits := make(map[string]int32)
+	found := make(limits)
 	for _, topic := range configs {
 		for _, c := range topic.Configs {
 			if c.Key != "max.message.bytes" {
 				continue
 			}
 			if n, err := strconv.ParseInt(c.MaybeValue(), 10, 32); err == nil && n < defaultLimit {
-				limits[topic.Name] = int32(n)
+				found[topic.Name] = int32(n)
 			}
 		}
 	}
-	return limits
+	return found
 }
 
-// limit is the largest batch that a topic takes.
-func (c *Consumer) limit(topic string) int32 {
-	if n, ok := c.limits[topic]; ok {
+// limits is the largest batch that a topic takes, where that is less than the client would
+// send. It is not written to once made.
+type limits map[string]int32
+
+func (l limits) of(topic string) int32 {
+	if n, ok := l[topic]; ok {
 		return n
 	}
 	return defaultLimit

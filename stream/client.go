@@ -48,7 +48,7 @@ func (s *session) join() (err error) {
 
 		kgo.ProducerBatchCompression(codec(c.cfg.Output.Compression)),
 		kgo.ProducerLinger(0),
-		kgo.ProducerBatchMaxBytesFn(c.limit),
+		kgo.ProducerBatchMaxBytesFn(c.limits.of),
 		// The window bounds what is in flight; the client's own bound would block its
 		// acknowledgements when a dead letter follows from one.
 		kgo.MaxBufferedRecords(1<<30),

@@ -34,8 +34,8 @@ type Consumer struct {
 	metrics *metrics
 	health  *Health
 	stats   Stats
-	born    atomic.Int64     // when the group was born, Unix ms
-	limits  map[string]int32 // the largest batch a topic takes, where it is less than the client's own
+	born    atomic.Int64 // when the group was born, Unix ms
+	limits  limits       // the loop's; each session's client has its own
 
 	committing    sync.Mutex // one commit at a time: a slower, older one must not overtake
 	transactional transactional

@@ -20,7 +20,7 @@ func (c *Consumer) deliver(ctx context.Context, b *batch) {
 	b.open.Store(2)
 	b.unacked.Store(int32(len(b.records)))
 	refused := b.transaction != nil && c.transactional.remembers()
-	most := int(c.limit(c.cfg.Output.Topic)) - framing
+	most := int(c.limits.of(c.cfg.Output.Topic)) - framing
 	for i := range b.records {
 		row, out := &b.rows[i], &b.out[i]
 		keep := deadLetterValue
