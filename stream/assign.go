@@ -60,16 +60,8 @@ func (s *session) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]
 	c.metrics.rebalances.Inc()
 	deadline, cancel := context.WithTimeout(c.work, c.cfg.Delivery.DrainTimeout)
 	defer cancel()
-	for c.tracker.InFlight(ps...) > 0 && deadline.Err() == nil && !c.health.holding() {
-		changed := c.window.changed()
-		if c.tracker.InFlight(ps...) == 0 {
-			break
-		}
-		select {
-		case <-changed:
-		case <-deadline.Done():
-		}
-	}
+	// When the deadline passes first, forget says what is abandoned. What is held waits for a mend.
+	_ = c.window.until(deadline, func() bool { return c.tracker.InFlight(ps...) == 0 || c.health.holding() })
 	if err := s.commit(c.work); err != nil {
 		c.log.Warn("commit before giving partitions back failed: their last events will be read again", "error", err)
 	}

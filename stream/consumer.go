@@ -199,6 +199,7 @@ func (c *Consumer) hold(ctx context.Context, b *batch, why error) {
 		c.fail(why)
 	}
 	c.health.hold(why)
+	c.window.held()
 	c.metrics.held.Set(1)
 	for i := range b.runs {
 		select {

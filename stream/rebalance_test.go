@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -127,6 +128,37 @@ func TestStopInTheMidstOfARevoke(t *testing.T) {
 	if took := time.Since(began); took > h.cfg.Delivery.DrainTimeout+time.Second {
 		t.Errorf("stopping took %v, the drain deadline is %v", took, h.cfg.Delivery.DrainTimeout)
 	}
+}
+
+// Partitions are given back at once when what is in flight in them is held: by a hold that
+// begins while they are waited for, too.
+func TestRevokeMeetsAHold(t *testing.T) {
+	h := newHarness(t, 2)
+	h.cfg.Delivery.DrainTimeout = 90 * time.Second // longer than eventually waits
+	m := &stuckModel{entered: make(chan struct{}), release: make(chan struct{})}
+	h.produce(0, event(1, "a"))
+	h.produce(1, event(1, "a"))
+	a := h.run(withModel(m))
+	<-m.entered
+	b := h.run(doubler())
+	if guarantee() == "at_least_once" { // else it is not asked while the transaction is open
+		h.eventually("partitions are being given back", func() bool { return valueOf(a.metrics.rebalances) == 1 })
+	}
+	close(m.release)
+	h.eventually("the other member has a partition", func() bool { return len(b.Lag()) > 0 })
+}
+
+// stuckModel fails, when it is told to.
+type stuckModel struct {
+	halfModel
+	once             sync.Once
+	entered, release chan struct{}
+}
+
+func (m *stuckModel) Predict([]float64, []float64) error {
+	m.once.Do(func() { close(m.entered) })
+	<-m.release
+	return errors.New("weights are gone")
 }
 
 // watchCommits notes every commit of the group and returns a check that none went back.

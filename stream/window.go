@@ -21,7 +21,7 @@ type window struct {
 	used    int64
 	batches []*batch      // in flight, oldest first
 	left    time.Time     // when one last left
-	freed   chan struct{} // closed and replaced when one leaves
+	freed   chan struct{} // closed and replaced when one leaves, or is held
 }
 
 func newWindow(limit int64) *window {
@@ -44,6 +44,8 @@ func (w *window) empty(ctx context.Context) error {
 	return w.until(ctx, func() bool { return len(w.batches) == 0 })
 }
 
+// until returns when ok, which is asked again whenever a batch leaves or is held, or with
+// ctx's error.
 func (w *window) until(ctx context.Context, ok func() bool) error {
 	for {
 		w.mu.Lock()
@@ -74,16 +76,21 @@ func (w *window) leave(b *batch) {
 	w.batches = slices.Delete(w.batches, i, i+1)
 	w.used -= b.bytes
 	w.left = time.Now()
-	close(w.freed)
-	w.freed = make(chan struct{})
+	w.wake()
 	w.mu.Unlock()
 }
 
-// changed is closed when a batch leaves after the call.
-func (w *window) changed() <-chan struct{} {
+// wake has until look again.
+func (w *window) wake() {
+	close(w.freed)
+	w.freed = make(chan struct{})
+}
+
+// held notes that a batch is kept back: it will not leave soon.
+func (w *window) held() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.freed
+	w.wake()
+	w.mu.Unlock()
 }
 
 // load returns what is in flight; age is the oldest batch's, 0 when there is none.
