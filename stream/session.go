@@ -47,7 +47,6 @@ func (c *Consumer) sessions(ctx context.Context) error {
 			return nil
 		}
 		c.log.Warn("what is not committed is read again, in a new session", "error", err)
-		c.health.rejoin()
 		if c.stats.Totals() != before {
 			waits.Reset()
 		}
@@ -136,6 +135,7 @@ func (s *session) abandon() {
 	s.consumer.tracker.RevokeAll()
 	s.consumer.sources.removeAll()
 	s.consumer.metrics.assigned.Set(0)
+	s.consumer.health.rejoin()
 }
 
 // close leaves the group and closes the connections. A static member stays in the

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,6 +38,26 @@ func TestSessionsLeaveNothingRunning(t *testing.T) {
 		t.Error(err)
 	}
 	h.eventually("ready", func() bool { return c.Health().Ready() == nil })
+}
+
+// While an abandoned session leaves the group nothing is consumed, and health says so.
+func TestNotReadyWhileLeaving(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	var c atomic.Pointer[running]
+	ready := make(chan error, 1)
+	h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState,
+		When: func(r kmsg.Request) bool { return r.(*kmsg.EndTxnRequest).Commit }})
+	h.kafka.ControlKey(int16(kmsg.LeaveGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		ready <- c.Load().Health().Ready()
+		return nil, nil, false
+	})
+	c.Store(h.run(doubler()))
+	h.produce(0, event(1, "a"))
+	if err := <-ready; err == nil || !strings.Contains(err.Error(), "partitions") {
+		t.Errorf("ready while it leaves the group: %v", err)
+	}
+	h.eventually("committed, ready again", func() bool { return h.committed(0) == 1 && c.Load().Health().Ready() == nil })
 }
 
 // A stop in the middle of a transaction ends it: readers do not wait for the brokers to.
