@@ -19,7 +19,7 @@ import (
 // than there are partitions stands by, ready.
 func (s *session) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
 	client.ResumeFetchPartitions(added) // an ending pauses them
-	if <-s.joined; len(added) > 0 && s.consumer.exactlyOnce() {
+	if <-s.joined; len(added) > 0 && s.consumer.exactlyOnce() && !s.isOver() {
 		s.settle(added)
 	}
 	s.assigning.Lock()

@@ -17,13 +17,16 @@ import (
 // producer of its own transactional id began (which it also keeps from writing), and the
 // transactions of dead members. Until they have ended, the group tells nobody where those
 // partitions stand, and readers of the output wait; the brokers' own timeout takes up to
-// 20 s. It is called when the group has let this member in: a second process of the same
+// 20 s. A stop ends it. It is called when the group has let this member in: a second process of the same
 // instance, which it does not, fences nobody. Whatever fails here costs time only.
 func (s *session) settle(assigned map[string][]int32) {
 	c := s.consumer
-	ctx, cancel := context.WithTimeout(c.work, transactionTimeout)
+	ctx, cancel := context.WithTimeout(s.loop, transactionTimeout)
 	defer cancel()
 	if _, _, err := s.client.ProducerID(ctx); err != nil {
+		if s.loop.Err() != nil {
+			return
+		}
 		if lasting := s.lasting(err); lasting != nil {
 			c.fail(lasting)
 		}
@@ -35,12 +38,15 @@ func (s *session) settle(assigned map[string][]int32) {
 		if !s.pending(ctx, assigned) {
 			return
 		}
-		if err := s.abortStuck(ctx, adm); err != nil {
+		if err := s.abortStuck(ctx, adm); err != nil && s.loop.Err() == nil {
 			c.log.Warn("cannot end a dead member's transaction, the brokers will when it times out", "error", err)
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+			if s.loop.Err() != nil {
+				return
+			}
 			c.log.Warn("a transaction still holds the positions of partitions that came to this member: it reads them when that has ended", "partitions", assigned)
 			return
 		}

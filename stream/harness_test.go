@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +51,25 @@ type harness struct {
 	cfg     Config
 	slow    time.Duration // what a write to Redis takes longer
 	wire    *wire         // between consumers and brokers; nil: the network
+	said    said          // what consumers have logged
+}
+
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+// times counts how often it was logged.
+func (s *said) times(words string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Count(s.text.Bytes(), []byte(words))
 }
 
 func newHarness(t *testing.T, partitions int32, opts ...kfake.Opt) *harness {
@@ -155,7 +176,7 @@ func (h *harness) run(d *predictor.Deployment) *running {
 	if os.Getenv("SCRY_TEST_QUIET") != "" {
 		out = io.Discard
 	}
-	c, err := New(h.cfg, d, Env{Log: slog.New(slog.NewTextHandler(out, nil)), Registerer: prometheus.NewRegistry(), Dial: h.dial()})
+	c, err := New(h.cfg, d, Env{Log: slog.New(slog.NewTextHandler(io.MultiWriter(out, &h.said), nil)), Registerer: prometheus.NewRegistry(), Dial: h.dial()})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -18,8 +18,9 @@ import (
 // of a transaction but a clean commit, under both guarantees when its member was replaced.
 type session struct {
 	consumer *Consumer
-	client   *kgo.Client   // from joined on
-	joined   chan struct{} // closed when client is set: the client calls before its constructor has returned
+	loop     context.Context // ends when a stop begins
+	client   *kgo.Client     // from joined on
+	joined   chan struct{}   // closed when client is set: the client calls before its constructor has returned
 	// member is who was given the partitions; nil: there are none.
 	member atomic.Pointer[string]
 
@@ -37,7 +38,7 @@ func (c *Consumer) sessions(ctx context.Context) error {
 		if err := c.await(ctx); err != nil {
 			return err
 		}
-		s := &session{consumer: c, joined: make(chan struct{})}
+		s := &session{consumer: c, loop: ctx, joined: make(chan struct{})}
 		if err := s.join(); err != nil {
 			return err
 		}
@@ -124,6 +125,12 @@ func (s *session) speaksAs(id string) error {
 func (s *session) replaced() error {
 	id, _ := s.client.GroupMetadata()
 	return s.speaksAs(id)
+}
+
+func (s *session) isOver() bool {
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
+	return s.over
 }
 
 // abandon forgets the assignment: nothing of it may be committed any more, and whatever

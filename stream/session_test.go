@@ -89,6 +89,22 @@ func TestStopInATransaction(t *testing.T) {
 	}
 }
 
+// A stop does not wait for the transaction of a dead member.
+func TestStopWhileATransactionIsWaitedFor(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee, h.cfg.Delivery.DrainTimeout = "exactly_once", time.Minute
+	h.dangling("scry/test/dead", 5)
+	f := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListTransactions}, Err: kerr.CoordinatorNotAvailable, Count: -1})
+	c := h.run(doubler())
+	h.eventually("the transaction is waited for", func() bool { return f.Hits() > 0 })
+	if err := c.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if h.said.times("a transaction still holds the positions") > 0 {
+		t.Error("it was waited for to the end")
+	}
+}
+
 // The group forgets a member, and the client learns it when it joins in a rebalance: then
 // it has another member id and its old partitions, which somebody else has moved.
 func TestMemberThatWasForgottenReadsItsPositionsAgain(t *testing.T) {
