@@ -48,7 +48,7 @@ func (t *transaction) target(b *batch) {
 // addPartitions takes the targets into the transaction. It fails with
 // kerr.ConcurrentTransactions while the brokers still write the markers of the last.
 func (t *transaction) addPartitions() error {
-	c, client := t.session.consumer, t.session.client
+	c := t.session.consumer
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	for name, hit := range t.targets {
 		topic := kmsg.NewAddPartitionsToTxnRequestTopic()
@@ -65,12 +65,8 @@ func (t *transaction) addPartitions() error {
 	if len(req.Topics) == 0 {
 		return nil
 	}
-	var err error
-	req.TransactionalID = c.transactional.id
-	if req.ProducerID, req.ProducerEpoch, err = client.ProducerID(t.ctx); err != nil {
-		return fmt.Errorf("producer id: %w", err)
-	}
-	resp, err := req.RequestWith(t.ctx, client)
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = c.transactional.id, t.producer, t.epoch
+	resp, err := req.RequestWith(t.ctx, t.session.client)
 	if err != nil {
 		return fmt.Errorf("partitions into the transaction: %w", err)
 	}

@@ -31,7 +31,9 @@ type transaction struct {
 	session   *session
 	ctx       context.Context // ends at the deadline
 	cancel    context.CancelFunc
-	began     bool // the client has
+	began     bool  // the client has
+	producer  int64 // whose transaction it is, from began on
+	epoch     int16
 	open      bool // the brokers have, with positions in it
 	batches   []*batch
 	delivered int                                          // how many of batches are handed over
@@ -79,7 +81,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 	defer t.cancel()
 	t.add(b)
 	for {
-		if err = t.deliver(); err != nil || t.open && (b == nil || len(b.records) < pollRecords/2 || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()) {
+		if err = t.deliver(); err != nil || t.enough(b, began) {
 			break
 		}
 		if b = nil; !c.window.full() {
@@ -115,6 +117,17 @@ func (s *session) newTransaction() *transaction {
 	return t
 }
 
+// enough tells whether to end the transaction, which began then, and not to take in more
+// after its last batch. nil: there was nothing more to read.
+func (t *transaction) enough(last *batch, began time.Time) bool {
+	c := t.session.consumer
+	if !t.open {
+		return false
+	}
+	behind := last != nil && len(last.records) >= pollRecords/2
+	return !behind || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()
+}
+
 // add takes a scored batch in.
 func (t *transaction) add(b *batch) {
 	if len(t.batches) == 0 {
@@ -139,17 +152,8 @@ func (t *transaction) add(b *batch) {
 // the markers of the last one: they say so at once to an offset commit, but keep a
 // produced batch waiting for 20 ms.
 func (t *transaction) deliver() error {
-	if !t.began {
-		if err := t.session.client.BeginTransaction(); err != nil {
-			return fmt.Errorf("begin: %w", err)
-		}
-		t.began = true
-	}
 	if !t.open {
-		err := t.addPartitions()
-		if err == nil {
-			err = t.writePositions()
-		}
+		err := t.begin()
 		if errors.Is(err, kerr.ConcurrentTransactions) {
 			select {
 			case <-time.After(markersWait):
@@ -167,6 +171,25 @@ func (t *transaction) deliver() error {
 	}
 	t.delivered = len(t.batches)
 	return nil
+}
+
+// begin opens the transaction. It fails with kerr.ConcurrentTransactions while the brokers
+// still write the markers of the last, and may then be called again.
+func (t *transaction) begin() (err error) {
+	client := t.session.client
+	if !t.began {
+		if t.producer, t.epoch, err = client.ProducerID(t.ctx); err != nil {
+			return fmt.Errorf("producer id: %w", err)
+		}
+		if err := client.BeginTransaction(); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		t.began = true
+	}
+	if err := t.addPartitions(); err != nil {
+		return err
+	}
+	return t.writePositions()
 }
 
 // commit ends the transaction when everything in it is durable. An error leaves its

@@ -136,13 +136,9 @@ func (t *transactional) forget(rs []*kgo.Record) {
 // with kerr.ConcurrentTransactions while the brokers still write the markers of the last.
 func (t *transaction) writePositions() error {
 	c, client := t.session.consumer, t.session.client
-	id, epoch, err := client.ProducerID(t.ctx)
-	if err != nil {
-		return fmt.Errorf("producer id: %w", err)
-	}
 	if c.transactional.explicit && !t.open {
 		req := kmsg.NewPtrAddOffsetsToTxnRequest()
-		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = c.transactional.id, id, epoch, c.cfg.Kafka.Group
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = c.transactional.id, t.producer, t.epoch, c.cfg.Kafka.Group
 		resp, err := req.RequestWith(t.ctx, client)
 		if err == nil {
 			err = kerr.ErrorForCode(resp.ErrorCode)
@@ -152,7 +148,7 @@ func (t *transaction) writePositions() error {
 		}
 	}
 	req := c.txnOffsetCommit(t.at)
-	req.ProducerID, req.ProducerEpoch = id, epoch
+	req.ProducerID, req.ProducerEpoch = t.producer, t.epoch
 	for {
 		req.MemberID, req.Generation = client.GroupMetadata()
 		if err := t.session.speaksAs(req.MemberID); err != nil {
