@@ -44,6 +44,7 @@ type transaction struct {
 	unsettled atomic.Int32  // batches that topic or cache do not hold yet, and one until commit
 	settled   chan struct{} // closed when there are none
 	failure   atomic.Pointer[error]
+	failed    chan struct{} // closed when there is one
 }
 
 // transactions reads, scores and delivers, one transaction after the other, until ctx
@@ -111,7 +112,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 }
 
 func (s *session) newTransaction() *transaction {
-	t := &transaction{session: s, at: make(map[checkpoint.Partition]checkpoint.Position), settled: make(chan struct{})}
+	t := &transaction{session: s, at: make(map[checkpoint.Partition]checkpoint.Position), settled: make(chan struct{}), failed: make(chan struct{})}
 	t.ctx, t.cancel = context.WithTimeout(s.consumer.work, transactionDeadline)
 	t.unsettled.Store(1)
 	return t
@@ -125,7 +126,7 @@ func (t *transaction) enough(last *batch, began time.Time) bool {
 		return false
 	}
 	behind := last != nil && len(last.records) >= pollRecords/2
-	return !behind || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()
+	return !behind || t.failure.Load() != nil || time.Since(began) >= c.cfg.Delivery.TransactionInterval || c.window.full()
 }
 
 // add takes a scored batch in.
@@ -201,18 +202,23 @@ func (t *transaction) commit() error {
 			return err
 		}
 	}
+	// Also when it has failed: what else the brokers refuse is known then, and not learned
+	// one session after the other.
 	if err := client.Flush(t.ctx); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	t.settle() // its own
 	select {
 	case <-t.settled:
+	case <-t.failed: // the cache may have batches of it still
 	case <-t.ctx.Done():
-		return fmt.Errorf("predictions are not durable after %v: %w", transactionDeadline, context.Cause(t.ctx))
 	}
 	// The end of a transaction succeeds whatever became of the records in it.
 	if err := t.failure.Load(); err != nil {
 		return *err
+	}
+	if err := context.Cause(t.ctx); err != nil {
+		return fmt.Errorf("predictions are not durable after %v: %w", transactionDeadline, err)
 	}
 	start := time.Now()
 	if t.moved {
@@ -268,4 +274,8 @@ func (t *transaction) settle() {
 }
 
 // fail notes that a record is not durable, and why; the first reason is kept.
-func (t *transaction) fail(err error) { t.failure.CompareAndSwap(nil, &err) }
+func (t *transaction) fail(err error) {
+	if t.failure.CompareAndSwap(nil, &err) {
+		close(t.failed)
+	}
+}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,6 +53,34 @@ func TestAbortsDoNotHold(t *testing.T) {
 	h.eventually("committed", func() bool { return h.committed(0) == 60 })
 	if f.Hits() != 2 {
 		t.Errorf("%d aborts", f.Hits())
+	}
+}
+
+// A transaction that has failed does not wait for the cache, which Redis may keep.
+func TestFailedTransactionWaitsForNothing(t *testing.T) {
+	h := newHarness(t, 1)
+	c, err := New(h.cfg, doubler(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.cache.close() })
+	c.work = t.Context()
+	tx := (&session{consumer: c, client: h.client}).newTransaction()
+	defer tx.cancel()
+	tx.ctx = t.Context() // without a deadline
+	tx.add(&batch{})
+	tx.delivered = 1
+	refused := errors.New("refused")
+	tx.fail(refused)
+	done := make(chan error)
+	go func() { done <- tx.commit() }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, refused) {
+			t.Errorf("commit: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits")
 	}
 }
 

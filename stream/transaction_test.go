@@ -208,7 +208,7 @@ func TestCacheOfAbortedTransaction(t *testing.T) {
 	h.redis.Close()
 	done := make(chan struct{})
 	go func() {
-		c.cacheBatch(&batch{transaction: &transaction{ctx: over}, cached: []cacheRow{row}})
+		c.cacheBatch(&batch{transaction: &transaction{ctx: over, failed: make(chan struct{})}, cached: []cacheRow{row}})
 		close(done)
 	}()
 	select {
