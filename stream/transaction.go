@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"scry/checkpoint"
 )
@@ -259,11 +260,26 @@ func (t *transaction) abort() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(time.Second, c.cfg.Delivery.DrainTimeout/8))
 	defer cancel()
-	if s.client.AbortBufferedRecords(ctx) == nil {
-		if err := s.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
+	if t.began && s.client.AbortBufferedRecords(ctx) == nil {
+		if err := t.end(ctx); err != nil {
 			c.log.Debug("abort failed", "error", err)
 		}
 	}
+}
+
+// end has the brokers abort the transaction. The client would send nothing before it has
+// sent a record: it does not know of the partitions and positions that scry sends itself. It
+// is not used again, so it need not know of this either. Where a commit's outcome is open the
+// brokers refuse an abort that comes too late.
+func (t *transaction) end(ctx context.Context) error {
+	req := kmsg.NewPtrEndTxnRequest()
+	req.TransactionalID = t.session.consumer.transactional.id
+	req.ProducerID, req.ProducerEpoch = t.producer, t.epoch
+	resp, err := req.RequestWith(ctx, t.session.client)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
 }
 
 // settle notes that topic and cache are through with a batch.

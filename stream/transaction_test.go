@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -73,11 +74,9 @@ func TestDeadMembersTransaction(t *testing.T) {
 	}
 }
 
-// Brokers that were upgraded keep the transactions they had until somebody raises
-// transaction.version; there offsets are added to a transaction explicitly.
-func TestOlderTransactions(t *testing.T) {
-	h := newHarness(t, 2)
-	h.cfg.Delivery.Guarantee = "exactly_once"
+// downgrade gives the brokers the transactions they had before KIP-890.
+func (h *harness) downgrade() {
+	h.t.Helper()
 	req := kmsg.NewPtrUpdateFeaturesRequest()
 	f := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
 	f.Feature, f.MaxVersionLevel, f.UpgradeType = "transaction.version", 1, 2
@@ -87,8 +86,38 @@ func TestOlderTransactions(t *testing.T) {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
+}
+
+// A transaction that fails before the first record is sent is ended, too.
+func TestAbortOfATransactionWithoutRecords(t *testing.T) {
+	for _, older := range []bool{false, true} {
+		t.Run(fmt.Sprintf("older=%v", older), func(t *testing.T) {
+			h := newHarness(t, 1, kfake.NumBrokers(2))
+			h.cfg.Delivery.Guarantee, h.cfg.Input.Entity = "exactly_once", "user"
+			if older {
+				h.downgrade()
+			}
+			ends := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Observe: true, Count: -1,
+				When: func(r kmsg.Request) bool { return !r.(*kmsg.EndTxnRequest).Commit }})
+			h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.InvalidTxnState})
+			h.produce(0, event(1, "a"))
+			h.run(doubler())
+			h.eventually("committed", func() bool { return h.committed(0) == 1 })
+			if ends.Hits() != 1 {
+				t.Errorf("%d transactions ended", ends.Hits())
+			}
+		})
+	}
+}
+
+// Brokers that were upgraded keep the transactions they had until somebody raises
+// transaction.version; there offsets are added to a transaction explicitly.
+func TestOlderTransactions(t *testing.T) {
+	h := newHarness(t, 2)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	h.downgrade()
 	var added bool
 	h.kafka.ControlKey(int16(kmsg.AddOffsetsToTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 		h.kafka.KeepControl()

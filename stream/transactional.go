@@ -67,6 +67,7 @@ func (t *transactional) opts() []kgo.Opt {
 	if t.explicit {
 		versions := kversion.Stable()
 		versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), 4) // later ones are for brokers that do
+		versions.SetMaxKeyVersion(kmsg.EndTxn.Int16(), 4)
 		opts = append(opts, kgo.MaxVersions(versions))
 	}
 	return opts
