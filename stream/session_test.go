@@ -84,6 +84,9 @@ func TestStopInATransaction(t *testing.T) {
 	if n := open(); n > 0 {
 		t.Error("the transaction is still open")
 	}
+	if h.said.times("its events will be read again") != 1 {
+		t.Error("nothing is said of its events")
+	}
 	if at := h.committed(0); at != 1 {
 		t.Errorf("committed %d, want 1", at)
 	}

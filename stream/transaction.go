@@ -102,7 +102,7 @@ func (s *session) transact(ctx context.Context) (held *batch, why, err error) {
 		err = t.commit()
 	}
 	if err != nil {
-		t.abort()
+		t.abort(err)
 		c.brake = brake // what is read again counts once
 		if held != nil {
 			c.window.leave(held)
@@ -250,13 +250,18 @@ func (t *transaction) commit() error {
 // abort gives the transaction up, whatever its outcome, and ends what is open: readers of
 // the output and who takes the partitions over shall not wait for it. Where that fails, the
 // producer of the next session fences this one, or the brokers' timeout does.
-func (t *transaction) abort() {
+func (t *transaction) abort(why error) {
 	s, c := t.session, t.session.consumer
 	s.abandon()
 	c.committing.Unlock()
 	c.metrics.transactions["aborted"].Inc()
+	events := 0
 	for _, b := range t.batches {
+		events += len(b.records)
 		c.window.leave(b)
+	}
+	if s.loop.Err() != nil { // else the next session says what comes of it
+		c.log.Warn("stopped in a transaction: it is given up, its events will be read again", "events", events, "error", why)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(time.Second, c.cfg.Delivery.DrainTimeout/8))
 	defer cancel()
