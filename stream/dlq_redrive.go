@@ -30,7 +30,8 @@ type redrive struct {
 	topic   string // of the dead letters
 	group   string // whose they are
 	sources map[topicPartition]*source
-	result  Redriven
+	next    map[int32]int64 // after the last record counted in stay
+	stay    Redriven        // those that have no row
 }
 
 // A Redrive says what RedriveDeadLetters does.
@@ -111,13 +112,13 @@ func RedriveDeadLetters(ctx context.Context, cfg Config, d *predictor.Deployment
 			return Redriven{}, err
 		}
 	}
-	c.redrive = &redrive{Redrive: o, topic: topic, group: cfg.Kafka.Group, sources: map[topicPartition]*source{}}
+	c.redrive = &redrive{Redrive: o, topic: topic, group: cfg.Kafka.Group, sources: map[topicPartition]*source{}, next: map[int32]int64{}}
 	c.metrics.rejected[reasonKept] = prometheus.NewCounter(prometheus.CounterOpts{Name: reasonKept})
 
 	through, err := c.runTo(ctx, &ending{extent: e, group: c.cfg.Kafka.Group, look: look, log: c.log, progress: o.Progress})
-	sum := c.redrive.result
+	sum := c.redrive.stay
 	t := c.stats.Totals()
-	sum.Scored, sum.Failed = int64(t.Predicted+t.Tombstones), max(int64(t.DeadLetters)-sum.NotChosen, 0)
+	sum.Scored, sum.Failed, sum.NotChosen = int64(t.Predicted+t.Tombstones), int64(t.DeadLetters), c.stats.notChosen()
 	if err == nil && !through {
 		err = errors.New("stopped before the end; the same command goes on")
 	}
@@ -141,18 +142,14 @@ func (r *redrive) restore(b *batch, rec *kgo.Record) bool {
 	d, err := parseDeadLetter(rec)
 	switch {
 	case err != nil, d.Group != r.group:
-		r.result.Foreign++
-		return false
+		return r.stays(rec, &r.stay.Foreign)
 	case !r.Select.has(&d):
-		r.result.NotChosen++
 		b.origins = append(b.origins, origin{})
 		return true
 	case d.Cut != "" && r.Value == nil:
-		r.result.Cut++
-		return false
+		return r.stays(rec, &r.stay.Cut)
 	case d.Attempts >= r.MaxAttempts:
-		r.result.Exhausted++
-		return false
+		return r.stays(rec, &r.stay.Exhausted)
 	}
 	from := topicPartition{d.Topic, d.SourcePartition}
 	if r.sources[from] == nil {
@@ -164,6 +161,15 @@ func (r *redrive) restore(b *batch, rec *kgo.Record) bool {
 		rec.Value = r.Value
 	}
 	return true
+}
+
+// stays counts a record that stays where it is, once: what is not committed is read again.
+func (r *redrive) stays(rec *kgo.Record, count *int64) bool {
+	if rec.Offset >= r.next[rec.Partition] {
+		r.next[rec.Partition] = rec.Offset + 1
+		*count++
+	}
+	return false
 }
 
 // deadLetter is what a dead letter becomes that is not chosen or has failed again.

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"scry/predictor"
 	"scry/predictor/feature"
@@ -218,6 +221,34 @@ func TestRedrivePassesBy(t *testing.T) {
 	// The event's own headers are its own again, whatever they are called.
 	if rec := h.read("out", 1)[0]; len(rec.Headers) != 2 || string(rec.Headers[1].Value) != "elsewhere" || !strings.Contains(string(rec.Value), `"id":"in-0-5"`) {
 		t.Errorf("prediction %s with headers %v", rec.Value, rec.Headers)
+	}
+}
+
+// What is read again because a transaction was aborted counts once.
+func TestRedriveCountsOnce(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Delivery.Guarantee = "exactly_once"
+	d := doubler()
+	letter := func(group string, r *reject, attempts, keep int) *kgo.Record {
+		source := &kgo.Record{Topic: "in", Offset: 5, Value: []byte(event(1, "a")), Timestamp: time.Now()}
+		rec := deadLetter("dlq", group, source, r, d, attempts, keep)
+		return &rec
+	}
+	bad := &reject{stage: "extract", reason: reasonMalformed, err: feature.ErrMalformed}
+	late := &reject{stage: "extract", reason: reasonMissing, err: feature.ErrMissing}
+	if err := h.client.ProduceSync(context.Background(),
+		letter("other", bad, 1, deadLetterValue), letter("test", late, 1, deadLetterValue), letter("test", bad, 1, 4),
+		letter("test", bad, 5, deadLetterValue), letter("test", bad, 1, deadLetterValue)).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	f := h.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState, Count: 2,
+		When: func(r kmsg.Request) bool { return r.(*kmsg.EndTxnRequest).Commit }})
+	sum := h.redrive(d, Redrive{Select: Selection{Reasons: []string{reasonMalformed}}})
+	if want := (Redriven{Scored: 1, NotChosen: 1, Exhausted: 1, Cut: 1, Foreign: 1}); sum != want {
+		t.Errorf("redrive: %+v, want %+v", sum, want)
+	}
+	if f.Hits() != 2 {
+		t.Errorf("%d aborts", f.Hits())
 	}
 }
 

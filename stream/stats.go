@@ -7,11 +7,12 @@ import (
 
 // Stats are the consumer's totals since its start. Safe for concurrent use.
 type Stats struct {
-	mu     sync.Mutex
-	totals Totals
-	recent [512]float64 // latencies of the last sampled events, seconds
-	n      int
-	sample []byte
+	mu       sync.Mutex
+	totals   Totals
+	unchosen int64        // dead letters that a redrive did not choose
+	recent   [512]float64 // latencies of the last sampled events, seconds
+	n        int
+	sample   []byte
 }
 
 // Totals counts what is durable.
@@ -28,6 +29,8 @@ func (s *Stats) done(b *batch) {
 	defer s.mu.Unlock()
 	for i := range b.rows {
 		switch w := &b.rows[i]; {
+		case b.kept(i):
+			s.unchosen++
 		case w.reject != nil:
 			s.totals.DeadLetters++
 		case w.tombstone:
@@ -49,6 +52,12 @@ func (s *Stats) Totals() Totals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.totals
+}
+
+func (s *Stats) notChosen() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unchosen
 }
 
 // Sample returns a copy of a recent prediction, nil before the first.
