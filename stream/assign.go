@@ -46,6 +46,9 @@ func (s *session) assign(p checkpoint.Partition, from checkpoint.Position, end i
 	src.position, src.eventTime = from.Next, from.EventTime
 	s.consumer.sources.add(src)
 	s.consumer.tracker.Assign(p, from, stored)
+	s.consumer.transactional.forgetWhere(func(e eventID) bool {
+		return e.topic == p.Topic && e.partition == p.ID && e.offset < from.Next
+	})
 	return nil
 }
 
@@ -102,6 +105,7 @@ func (s *session) forget(ps []checkpoint.Partition, how string) {
 	for _, p := range ps {
 		abandoned += c.tracker.Revoke(p)
 		c.sources.remove(p.Topic, p.ID)
+		c.transactional.forgetWhere(func(e eventID) bool { return e.topic == p.Topic && e.partition == p.ID })
 	}
 	c.metrics.assigned.Set(float64(len(c.sources.all())))
 	if len(ps) > 0 {

@@ -138,11 +138,18 @@ func (s *session) isOver() bool {
 func (s *session) abandon() {
 	s.assigning.Lock()
 	defer s.assigning.Unlock()
+	if s.over {
+		return
+	}
 	s.over = true
-	s.consumer.tracker.RevokeAll()
-	s.consumer.sources.removeAll()
-	s.consumer.metrics.assigned.Set(0)
-	s.consumer.health.rejoin()
+	c := s.consumer
+	// What brokers refused is for the next session, where this one had the partition. A
+	// redrive's events are of other topics than its partitions.
+	c.transactional.forgetWhere(func(e eventID) bool { return c.redrive == nil && c.sources.get(e.topic, e.partition) == nil })
+	c.tracker.RevokeAll()
+	c.sources.removeAll()
+	c.metrics.assigned.Set(0)
+	c.health.rejoin()
 }
 
 // close leaves the group and closes the connections. A static member stays in the

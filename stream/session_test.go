@@ -2,7 +2,9 @@ package stream
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,7 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"scry/checkpoint"
 )
 
 // A session that ends takes its goroutines with it.
@@ -106,6 +111,57 @@ func TestStopWhileATransactionIsWaitedFor(t *testing.T) {
 	if h.said.times("a transaction still holds the positions") > 0 {
 		t.Error("it was waited for to the end")
 	}
+}
+
+// What brokers refused is remembered for the session that reads it again, and no longer.
+func TestRefusalsAreForgotten(t *testing.T) {
+	h := newHarness(t, 1)
+	c, err := New(h.cfg, doubler(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.cache.close() })
+	refuse := func(partition int32, offset int64) {
+		c.transactional.refuse(&kgo.Record{Topic: "in", Partition: partition, Offset: offset}, refusal{})
+	}
+	want := func(when string, left ...eventID) {
+		t.Helper()
+		if got := slices.Collect(maps.Keys(c.transactional.refused)); len(got) != len(left) || len(left) > 0 && got[0] != left[0] {
+			t.Errorf("%s: %v, want %v", when, got, left)
+		}
+	}
+	assign := func(s *session, partition int32, next int64) checkpoint.Partition {
+		p := checkpoint.Partition{Topic: "in", ID: partition}
+		if err := s.assign(p, checkpoint.Position{Next: next}, 10, true); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	in5 := eventID{topicPartition{"in", 0}, 5}
+
+	s := &session{consumer: c}
+	assign(s, 0, 0)
+	refuse(0, 5)
+	s.abandon()
+	s.abandon()
+	want("its session was given up", in5)
+
+	s = &session{consumer: c}
+	p := assign(s, 0, 5)
+	want("it is to be read again", in5)
+	s.forget([]checkpoint.Partition{p}, "revoked")
+	want("another member has the partition")
+
+	refuse(0, 5)
+	assign(s, 0, 6)
+	want("another member has read it")
+
+	refuse(0, 7)
+	s.abandon()
+	s = &session{consumer: c}
+	assign(s, 1, 0)
+	s.abandon()
+	want("the next session was not given the partition")
 }
 
 // The group forgets a member, and the client learns it when it joins in a rebalance: then

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -131,6 +132,14 @@ func (t *transactional) forget(rs []*kgo.Record) {
 	for _, r := range rs {
 		delete(t.refused, eventOf(r))
 	}
+}
+
+// forgetWhere drops what was remembered of events that are another member's to read, or
+// were read by one.
+func (t *transactional) forgetWhere(gone func(eventID) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.refused, func(e eventID, _ refusal) bool { return gone(e) })
 }
 
 // writePositions writes the positions after the batches into the transaction. It fails
