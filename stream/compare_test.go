@@ -86,7 +86,7 @@ func TestCompareSpan(t *testing.T) {
 		}
 	}
 	// The other way round, rejects change sides.
-	if back, err := h.compare(challenger, doubler(), hour(1)); err != nil || back.RejectedChallenger.Events != 2 || back.RejectedChampion.Events != 0 || back.Deltas.Mean != -d.Mean {
+	if back, err := h.compare(challenger, doubler(), hour(1)); err != nil || back.RejectedChallenger.Events != 2 || back.RejectedChampion.Events != 0 || math.Abs(back.Deltas.Mean+d.Mean) > 1e-9 {
 		t.Errorf("the other way round: %+v, %v", back, err)
 	}
 	if same, err := h.compare(doubler(), doubler(), hour(1)); err != nil || same.Deltas.Unequal != 0 || same.Agreed != 1000 || len(same.Worst)+len(same.Flips) != 0 {
