@@ -21,6 +21,7 @@ type session struct {
 	loop     context.Context // ends when a stop begins
 	client   *kgo.Client     // from joined on
 	joined   chan struct{}   // closed when client is set: the client calls before its constructor has returned
+	noted    [2]bool         // the client knows output and dead letter topic; the loop's
 	// member is who was given the partitions; nil: there are none.
 	member atomic.Pointer[string]
 

@@ -221,6 +221,9 @@ func (t *transaction) commit() error {
 	if err := context.Cause(t.ctx); err != nil {
 		return fmt.Errorf("predictions are not durable after %v: %w", transactionDeadline, err)
 	}
+	if err := t.noted(); err != nil {
+		return err
+	}
 	start := time.Now()
 	if t.moved {
 		if err := t.writePositions(); err != nil {
@@ -243,6 +246,48 @@ func (t *transaction) commit() error {
 	for _, b := range t.batches {
 		c.transactional.forget(b.records)
 		c.complete(b)
+	}
+	return nil
+}
+
+// noted waits until the client has noted the topics that it has written in this transaction.
+// kgo (1.22.2, storePartitionsUpdate) sends the records that have waited for a topic's
+// metadata before it stores that. When brokers acknowledge them in between, its
+// EndTransaction does not see that anything was written, sends an abort in place of the
+// commit, and returns nil.
+func (t *transaction) noted() error {
+	c, s := t.session.consumer, t.session
+	for i, topic := range [...]string{c.cfg.Output.Topic, c.cfg.Output.DeadLetterTopic} {
+		if s.noted[i] {
+			continue
+		}
+		r := t.written(topic)
+		if r == nil {
+			continue
+		}
+		for {
+			if leader, _, _ := s.client.PartitionLeader(topic, r.Partition); leader >= 0 {
+				break
+			}
+			select {
+			case <-time.After(markersWait):
+			case <-t.ctx.Done():
+				return fmt.Errorf("the client does not know topic %s, which it has written: %w", topic, context.Cause(t.ctx))
+			}
+		}
+		s.noted[i] = true
+	}
+	return nil
+}
+
+// written returns a record that was produced to a topic, or nil.
+func (t *transaction) written(topic string) *kgo.Record {
+	for _, b := range t.batches {
+		for i := range b.out {
+			if b.out[i].Topic == topic {
+				return &b.out[i]
+			}
+		}
 	}
 	return nil
 }
