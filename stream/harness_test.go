@@ -214,6 +214,17 @@ func (h *harness) run(d *predictor.Deployment) *running {
 	return r
 }
 
+// idle returns a consumer that is not run.
+func (h *harness) idle() *Consumer {
+	h.t.Helper()
+	c, err := New(h.cfg, doubler(), Env{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { c.cache.close() })
+	return c
+}
+
 // read returns n records of a topic, or fails when they do not come.
 func (h *harness) read(topic string, n int) []*kgo.Record {
 	h.t.Helper()

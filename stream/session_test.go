@@ -116,11 +116,7 @@ func TestStopWhileATransactionIsWaitedFor(t *testing.T) {
 // What brokers refused is remembered for the session that reads it again, and no longer.
 func TestRefusalsAreForgotten(t *testing.T) {
 	h := newHarness(t, 1)
-	c, err := New(h.cfg, doubler(), Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.cache.close() })
+	c := h.idle()
 	refuse := func(partition int32, offset int64) {
 		c.transactional.refuse(&kgo.Record{Topic: "in", Partition: partition, Offset: offset}, refusal{})
 	}

@@ -59,11 +59,7 @@ func TestAbortsDoNotHold(t *testing.T) {
 // A transaction that has failed does not wait for the cache, which Redis may keep.
 func TestFailedTransactionWaitsForNothing(t *testing.T) {
 	h := newHarness(t, 1)
-	c, err := New(h.cfg, doubler(), Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.cache.close() })
+	c := h.idle()
 	c.work = t.Context()
 	tx := (&session{consumer: c, client: h.client}).newTransaction()
 	defer tx.cancel()

@@ -224,11 +224,7 @@ func TestTransactionsNotAllowed(t *testing.T) {
 // is mended by the next write.
 func TestCacheOfAbortedTransaction(t *testing.T) {
 	h := newHarness(t, 1)
-	c, err := New(h.cfg, doubler(), Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.cache.close() })
+	c := h.idle()
 	c.work, c.cancelWork = context.WithCancel(context.Background())
 	defer c.cancelWork()
 	row := cacheRow{entity: []byte("a"), value: []byte(`{"v":"00000000000000000000000000000001"}`)}
