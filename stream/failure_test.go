@@ -187,6 +187,42 @@ func TestBrokenModelHolds(t *testing.T) {
 	}
 }
 
+// mortal is a model that panics when it has been used often enough.
+type mortal struct {
+	halfModel
+	left atomic.Int64
+}
+
+func (m *mortal) Predict(in, out []float64) error {
+	if m.left.Add(-1) < 0 {
+		panic("worn out")
+	}
+	return m.halfModel.Predict(in, out)
+}
+
+// A model that breaks in the middle of a batch is not the fault of the batch's rest.
+func TestModelThatBreaksInMidBatchHolds(t *testing.T) {
+	h := newHarness(t, 1)
+	m := &mortal{}
+	m.left.Store(1)
+	c := h.run(withModel(m))
+	h.produce(0, event(1, "a"))
+	h.eventually("committed", func() bool { return h.committed(0) == 1 })
+	m.left.Store(6) // of eight chunks: too few rejects for hold_when_rejected
+	h.produce(0, events(1000, "a")...)
+	h.eventually("held", func() bool {
+		err := c.Health().Ready()
+		return err != nil && strings.Contains(err.Error(), "worn out")
+	})
+	if err := c.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if at := h.committed(0); at > 1000 {
+		t.Errorf("committed %d: what the model did not score is passed over", at)
+	}
+	h.empty("dlq")
+}
+
 func TestRenamedFeatureHolds(t *testing.T) {
 	h := newHarness(t, 1)
 	c := h.run(doubler())

@@ -55,7 +55,7 @@ var processStart = time.Now()
 func sinceStart() time.Duration { return time.Since(processStart) }
 
 // errModel is a model that fails whatever row it is given.
-var errModel = errors.New("the model fails on every row")
+var errModel = errors.New("the model fails on every row, good ones too")
 
 // score fills b.rows and encodes every prediction. An error is the model's fault, not
 // the events': the batch must be held.
@@ -229,21 +229,20 @@ func (s *scorer) remember(b *batch, w *worker) {
 	}
 }
 
-// blame decides whose fault model errors are: when no row of the batch was scored and
-// a row that was good before (or, when there is none yet, one of nothing but missing
-// values) is not good now, they are the model's.
+// blame decides whose fault model errors are: when a row that was good before is not good
+// now, they are the model's. While there is none, it is one of nothing but missing values,
+// and asked only of a model that has scored no row of the batch.
 func (s *scorer) blame(b *batch) error {
 	var failed error
+	scored := false
 	for i := range b.rows {
 		j := b.rows[i].reject
-		if j == nil && !b.rows[i].tombstone {
-			return nil
-		}
+		scored = scored || j == nil && !b.rows[i].tombstone
 		if j != nil && j.reason == reasonModel {
 			failed = j.err
 		}
 	}
-	if failed == nil {
+	if failed == nil || scored && s.good == nil {
 		return nil
 	}
 	probe := s.good
