@@ -106,6 +106,13 @@ func Resume(stored *Stored, log Bounds, topicID [16]byte, policy Policy, born in
 	return Decision{Kind: Resumed, Next: stored.Next}
 }
 
+// Forgotten tells whether the group has lost a position that it had acknowledged: what it
+// holds (nil: nothing) lies before that, and nobody has moved it there. A position that was
+// set by hand has no event time, in Metadata of ours and of others.
+func Forgotten(stored *Stored, acknowledged Position) bool {
+	return stored == nil || stored.Next < acknowledged.Next && stored.Metadata.EventTime != 0
+}
+
 func start(log Bounds, policy Policy, born int64) Decision {
 	d := Decision{Kind: Started, Next: Unresolved}
 	switch policy.Start {

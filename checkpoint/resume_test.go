@@ -128,3 +128,23 @@ func TestResumeErrorsNameLossAndMend(t *testing.T) {
 		}
 	}
 }
+
+func TestForgotten(t *testing.T) {
+	own := Position{Next: 100}
+	for _, c := range []struct {
+		what   string
+		stored *Stored
+		want   bool
+	}{
+		{"nothing is held", nil, true},
+		{"an older commit", &Stored{Next: 99, Metadata: Metadata{EventTime: 1}}, true},
+		{"moved back by scry checkpoint seek", &Stored{Next: 99, Metadata: Metadata{Born: 1}}, false},
+		{"moved back by another tool", &Stored{Next: 99}, false},
+		{"the same", &Stored{Next: 100, Metadata: Metadata{EventTime: 1}}, false},
+		{"others have read on", &Stored{Next: 101, Metadata: Metadata{EventTime: 1}}, false},
+	} {
+		if got := Forgotten(c.stored, own); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+}

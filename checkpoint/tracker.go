@@ -11,13 +11,14 @@ import "sync"
 // what Committable says. Begin and Done allocate nothing once a partition has seen
 // its largest number of batches in flight.
 type Tracker struct {
-	mu       sync.Mutex
-	assigned map[Partition]*assignment
+	mu           sync.Mutex
+	assigned     map[Partition]*assignment
+	acknowledged map[Partition]Position // outlives assignments
 }
 
 // NewTracker returns a tracker without any partition.
 func NewTracker() *Tracker {
-	return &Tracker{assigned: make(map[Partition]*assignment)}
+	return &Tracker{assigned: make(map[Partition]*assignment), acknowledged: make(map[Partition]Position)}
 }
 
 // Ticket stands for one batch's records of one partition in one assignment.
@@ -41,6 +42,9 @@ func (t *Tracker) Assign(p Partition, from Position, stored bool) {
 		committed = -1
 	}
 	t.assigned[p] = &assignment{safe: from, offered: committed, committed: committed}
+	if from.Next < t.acknowledged[p].Next { // it was moved back
+		delete(t.acknowledged, p)
+	}
 }
 
 // Begin notes a batch of p, in poll order. next is the position after the last record
@@ -140,8 +144,18 @@ func (t *Tracker) Committed(at map[Partition]Position) {
 		// offered 100 too and failed, it is believed, and mended by the next record.
 		if a != nil && a.committed < pos.Next && pos.Next <= a.offered {
 			a.committed = pos.Next
+			t.acknowledged[p] = pos
 		}
 	}
+}
+
+// Acknowledged returns the newest position of p that the broker has acknowledged, in this
+// assignment of p or an earlier one, unless p was assigned from before it since.
+func (t *Tracker) Acknowledged(p Partition) (Position, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.acknowledged[p]
+	return at, ok
 }
 
 // Positions returns the safe position of every assigned partition.

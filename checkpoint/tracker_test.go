@@ -150,6 +150,36 @@ func TestLateAcknowledgement(t *testing.T) {
 	})
 }
 
+func TestAcknowledgedOutlivesAssignments(t *testing.T) {
+	tr := NewTracker()
+	want := func(when string, next int64) {
+		t.Helper()
+		if at, ok := tr.Acknowledged(p0); at.Next != next || ok != (next > 0) {
+			t.Errorf("%s: Acknowledged() = %v, %v, want %d", when, at, ok, next)
+		}
+	}
+	reach := func(next int64) {
+		tr.Done(begin(t, tr, p0, Position{Next: next}))
+		tr.Committed(tr.Committable())
+	}
+	tr.Assign(p0, Position{Next: 10}, true)
+	want("nothing acknowledged", 0)
+	reach(20)
+	tr.Revoke(p0)
+	want("revoked", 20)
+	tr.Assign(p0, Position{Next: 30}, true)
+	want("others have read on", 20)
+	reach(40)
+	tr.RevokeAll()
+	tr.Assign(p0, Position{Next: 5}, true)
+	want("moved back", 0)
+	reach(6)
+	want("on from there", 6)
+	if at, ok := tr.Acknowledged(p1); ok {
+		t.Errorf("another partition: %v", at)
+	}
+}
+
 func TestTicketsOfNobody(t *testing.T) {
 	tr, other := NewTracker(), NewTracker()
 	tr.Done(Ticket{})

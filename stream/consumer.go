@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"scry/checkpoint"
@@ -151,6 +152,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 // batches polls, scores and delivers until ctx ends, or the session must.
 func (s *session) batches(ctx context.Context) error {
 	c := s.consumer
+	s.identify(ctx)
 	for {
 		if err := c.window.wait(ctx); err != nil {
 			return nil
@@ -180,6 +182,23 @@ func (s *session) batches(ctx context.Context) error {
 		}
 		c.deliver(c.work, b)
 	}
+}
+
+// identify gets the client its producer id before it has anything to write. Asked for with
+// the first records, the client fails those when a broker closes the connection at once, as
+// one does that comes up behind a proxy, and writes the ones behind them.
+func (s *session) identify(ctx context.Context) {
+	c := s.consumer
+	if c.projects {
+		return
+	}
+	_ = c.retry.Do(ctx, "kafka", func(ctx context.Context) error { // else the loop ends, too
+		_, _, err := s.client.ProducerID(ctx)
+		if errors.As(err, new(*kerr.Error)) { // what brokers refuse is told with the first records
+			return nil
+		}
+		return err
+	})
 }
 
 // score scores a batch. An error says why it must not be delivered.

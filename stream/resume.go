@@ -28,6 +28,9 @@ func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.O
 		c.log.Warn("cannot look up where to resume, trying again", "error", err)
 		return nil, err
 	}
+	if born := c.born.Load(); born > 0 { // the group may have lost the commit that said so
+		look.born = min(look.born, born)
+	}
 	c.born.Store(look.born) // before the first Assign: the commit timer may fire after any
 	policy := c.cfg.Input.policy()
 	for topic, partitions := range offsets {
@@ -48,8 +51,13 @@ func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.O
 			if d.Kind == checkpoint.Resumed {
 				from.LeaderEpoch, from.EventTime = epoch, stored.Metadata.EventTime
 			}
+			own, known := c.tracker.Acknowledged(p)
 			if err := s.assign(p, from, bounds.End, d.Kind == checkpoint.Resumed); err != nil {
 				return nil, err
+			}
+			if known && checkpoint.Forgotten(stored, own) {
+				c.log.Error("the group has lost a position that this process had committed: what lies between is predicted again",
+					"topic", topic, "partition", id, "committed", own.Next, "offset", d.Next)
 			}
 			partitions[id] = kgo.NewOffset().At(d.Next).WithEpoch(from.LeaderEpoch)
 		}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"runtime"
 	"slices"
@@ -167,7 +168,106 @@ func TestMemberThatWasForgottenReadsItsPositionsAgain(t *testing.T) {
 	c := h.run(doubler())
 	h.produce(0, events(10, "a")...)
 	h.eventually("committed", func() bool { return h.committed(0) == 10 })
+	h.whileForgotten(c, func() {
+		h.produce(0, events(10, "others")...)
+		h.moveGroup(20, "")
+	})
+	h.produce(0, events(10, "b")...)
+	h.eventually("committed", func() bool { return h.committed(0) == 30 })
+	if out := h.read("out", 20); len(out) != 20 {
+		t.Errorf("%d predictions, want 20: what others have committed is predicted again", len(out))
+	}
+}
 
+// A group that has lost what this process had committed is believed, and it is told; that
+// somebody has moved it back is not.
+func TestPositionsThatBrokersLose(t *testing.T) {
+	for _, by := range []struct {
+		who       string
+		eventTime int64
+	}{{"the brokers", 1}, {"somebody", 0}} {
+		t.Run("moved back by "+by.who, func(t *testing.T) {
+			h := newHarness(t, 1)
+			c := h.run(doubler())
+			h.produce(0, events(20, "a")...)
+			h.eventually("committed", func() bool { return h.committed(0) == 20 })
+			id := h.kafka.TopicInfo("in").TopicID
+			h.whileForgotten(c, func() {
+				h.moveGroup(5, checkpoint.Encode(checkpoint.Metadata{TopicID: id, Born: 1, EventTime: by.eventTime}))
+			})
+			h.produce(0, events(10, "b")...)
+			h.eventually("committed", func() bool { return h.committed(0) == 30 })
+			if out := h.read("out", 45); len(out) != 45 {
+				t.Errorf("%d predictions, want 45", len(out))
+			}
+			if said := h.said.times("the group has lost a position"); (said > 0) != (by.eventTime > 0) {
+				t.Errorf("a loss was told %d times", said)
+			}
+		})
+	}
+}
+
+// A group whose commits are gone is not born anew while a process knows better: start:
+// latest would skip what came meanwhile.
+func TestBirthOutlivesCommits(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Input.Start = "latest"
+	c := h.run(doubler())
+	h.eventually("it has begun", func() bool { return h.committed(0) == 0 })
+	h.whileForgotten(c, func() {
+		h.produce(0, events(10, "a")...)
+		if _, err := kadm.NewClient(h.client).DeleteGroups(context.Background(), "test"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	h.eventually("committed", func() bool { return h.committed(0) == 10 })
+	if out := h.read("out", 10); len(out) != 10 {
+		t.Errorf("%d predictions, want 10", len(out))
+	}
+}
+
+// The client takes a connection that is closed at once for one that nothing mends.
+func TestIdentifyIsTriedAgain(t *testing.T) {
+	h := newHarness(t, 1)
+	client, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var closed, refused atomic.Int32
+	h.kafka.ControlKey(int16(kmsg.ApiVersions), func(kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		return nil, errors.New("closed"), closed.Add(1) <= 4
+	})
+	s := &session{consumer: h.idle(), client: client}
+	s.identify(t.Context())
+	if id, _, err := client.ProducerID(t.Context()); err != nil || id < 0 || closed.Load() <= 4 {
+		t.Errorf("producer id %d, %v, after %d connections", id, err, closed.Load())
+	}
+
+	other, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	h.kafka.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		h.kafka.KeepControl()
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		refused.Add(1)
+		return resp, nil, true
+	})
+	s.client = other
+	s.identify(t.Context())
+	if n := refused.Load(); n != 1 {
+		t.Errorf("asked %d times for what is not allowed: it is told with the first records, with what to grant", n)
+	}
+}
+
+// whileForgotten lets something happen while the group does not know the consumer, which
+// learns it afterwards and joins again.
+func (h *harness) whileForgotten(c *running, f func()) {
+	h.t.Helper()
 	// Its heartbeats are answered as if nothing were, and it reads nothing.
 	var forgotten, rebalance, reads atomic.Bool
 	forgotten.Store(true)
@@ -189,21 +289,21 @@ func TestMemberThatWasForgottenReadsItsPositionsAgain(t *testing.T) {
 	})
 	before, _ := c.client.Load().GroupMetadata()
 	h.evict(before)
-	h.produce(0, events(10, "others")...)
-	var others kadm.Offsets
-	others.AddOffset("in", 0, 20, -1)
-	if rs, err := kadm.NewClient(h.client).CommitOffsets(context.Background(), "test", others); err != nil || rs.Error() != nil {
-		t.Fatal(err, rs.Error())
-	}
+	f()
 	rebalance.Store(true)
 	h.eventually("it has joined again", func() bool {
 		now, _ := c.client.Load().GroupMetadata()
 		return now != "" && now != before
 	})
 	reads.Store(true)
-	h.produce(0, events(10, "b")...)
-	h.eventually("committed", func() bool { return h.committed(0) == 30 })
-	if out := h.read("out", 20); len(out) != 20 {
-		t.Errorf("%d predictions, want 20: what others have committed is predicted again", len(out))
+}
+
+// moveGroup commits a position of in-0, as nobody's member.
+func (h *harness) moveGroup(next int64, metadata string) {
+	h.t.Helper()
+	var at kadm.Offsets
+	at.Add(kadm.Offset{Topic: "in", At: next, LeaderEpoch: -1, Metadata: metadata})
+	if err := kadm.NewClient(h.client).CommitAllOffsets(context.Background(), "test", at); err != nil {
+		h.t.Fatal(err)
 	}
 }
