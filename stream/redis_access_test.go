@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -54,6 +55,42 @@ func TestCacheOverTLS(t *testing.T) {
 	if err := c.ping(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A user with a password of its own, by TLS, through a failover.
+func TestCacheSetsOverTLS(t *testing.T) {
+	files := newAuthority(t, time.Now().Add(time.Hour)).writeClient(t.TempDir())
+	args := []string{"--tls-cert-file", files.Cert, "--tls-key-file", files.Key, "--tls-ca-cert-file", files.CA,
+		"--user", "scry", "on", ">pw", "~pred:*", "+@all"}
+	survives := func(t *testing.T, cfg CacheConfig, master *testenv.RedisServer) {
+		t.Helper()
+		cfg.TLS = files
+		c := openCache(t, cfg, nil)
+		rows := spread(1000)
+		for tick, kill := range []func(){func() {}, master.Kill} {
+			kill()
+			later(rows, int64(tick))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := (Retry{Max: 100 * time.Millisecond}).Do(ctx, "redis", func(ctx context.Context) error {
+				_, err := c.write(ctx, rows)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, c, rows)
+		}
+	}
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		cluster := testenv.StartRedisCluster(t, args...)
+		survives(t, CacheConfig{URL: config.Secret("rediss://scry:pw@" + cluster.Replicas[0].Addr)}, cluster.Masters[1])
+	})
+	t.Run("sentinels", func(t *testing.T) {
+		t.Parallel()
+		s := testenv.StartRedisSentinels(t, args...)
+		survives(t, CacheConfig{URL: config.Secret("rediss://scry:pw@" + s.Sentinels[0].Addr), Sentinel: SentinelConfig{Master: s.Name}}, s.Master)
+	})
 }
 
 // The rights are docs/cache.md's; without any one of them something fails.

@@ -3,6 +3,8 @@ package testenv
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -33,11 +35,12 @@ type RedisServer struct {
 	Addr   string // host:port
 	binary string
 	args   []string
+	tls    *tls.Config // of its clients; nil: it speaks plain
 	cmd    *exec.Cmd
 }
 
 // StartRedis runs redis-server from the PATH with args besides, and ends it with the test.
-// With a --tls-cert-file among them it speaks TLS only. Without a redis-server the test is
+// With the three files of --tls-cert-file among them it speaks TLS only, to its like too. Without a redis-server the test is
 // skipped, or fails under SCRY_REQUIRE_SERVICES=1.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
@@ -46,6 +49,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 		absent(t, requireServices, "needs a real Redis: install redis-server; where one for all will do, "+redisEnv+"=host:port")
 	}
 	s := &RedisServer{binary: binary, args: append([]string{"--save", "", "--bind", "127.0.0.1", "--dir", t.TempDir()}, args...)}
+	s.tls = clientTLS(t, args)
 	for range 5 { // somebody may take the port between our look and Redis' own
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(redisPort(t)))
 		if err = s.Start(); err == nil {
@@ -70,12 +74,47 @@ func redisPort(t testing.TB) int {
 
 // Start starts it again after Kill, at the same address. It returns when Redis serves.
 func (s *RedisServer) Start() error {
+	return s.run(append(s.listen(), s.args...), "Ready to accept connections")
+}
+
+// listen are the arguments for its address.
+func (s *RedisServer) listen() []string {
 	_, port, _ := net.SplitHostPort(s.Addr)
-	listen := []string{"--port", port}
-	if slices.Contains(s.args, "--tls-cert-file") {
-		listen = []string{"--port", "0", "--tls-port", port}
+	if s.tls == nil {
+		return []string{"--port", port}
 	}
-	return s.run(append(listen, s.args...), "Ready to accept connections")
+	return []string{"--port", "0", "--tls-port", port, "--tls-replication", "yes", "--tls-cluster", "yes"}
+}
+
+// clientTLS is how a test connects to a server with the files of args: as the server does to
+// its like.
+func clientTLS(t testing.TB, args []string) *tls.Config {
+	t.Helper()
+	files := tlsFiles(args)
+	if len(files) < 6 {
+		return nil
+	}
+	cert, err := tls.LoadX509KeyPair(files[1], files[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.ReadFile(files[5])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(root)
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}
+}
+
+// tlsFiles are the arguments that name certificate, key and authority; none without TLS.
+func tlsFiles(args []string) (files []string) {
+	for _, name := range []string{"--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"} {
+		if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
+			files = append(files, name, args[i+1])
+		}
+	}
+	return files
 }
 
 // run starts the process and waits for ready in its log.
@@ -123,7 +162,7 @@ func (s *RedisServer) Do(t testing.TB, args ...any) any {
 }
 
 func (s *RedisServer) try(args ...any) (any, error) {
-	client := redis.NewClient(&redis.Options{Addr: s.Addr})
+	client := redis.NewClient(&redis.Options{Addr: s.Addr, TLSConfig: s.tls})
 	defer client.Close()
 	return client.Do(context.Background(), args...).Result()
 }

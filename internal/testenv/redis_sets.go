@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -101,12 +102,12 @@ func startSentinel(t testing.TB, master *RedisServer, name string) *RedisServer 
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &RedisServer{binary: master.binary}
+	s := &RedisServer{binary: master.binary, tls: master.tls}
 	var err error
 	for range 5 {
-		own := strconv.Itoa(FreePort(t))
-		s.Addr = net.JoinHostPort("127.0.0.1", own)
-		if err = s.run([]string{config, "--port", own, "--sentinel"}, "Sentinel ID is"); err == nil {
+		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
+		args := slices.Concat([]string{config}, s.listen(), tlsFiles(master.args), []string{"--sentinel"})
+		if err = s.run(args, "Sentinel ID is"); err == nil {
 			t.Cleanup(s.Kill)
 			s.await(t, "ping", "PONG")
 			return s
