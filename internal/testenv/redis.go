@@ -40,8 +40,9 @@ type RedisServer struct {
 }
 
 // StartRedis runs redis-server from the PATH with args besides, and ends it with the test.
-// With the three files of --tls-cert-file among them it speaks TLS only, to its like too. Without a redis-server the test is
-// skipped, or fails under SCRY_REQUIRE_SERVICES=1.
+// With --tls-cert-file, --tls-key-file and --tls-ca-cert-file among them it speaks TLS only,
+// to its like too. Without a redis-server the test is skipped, or fails under
+// SCRY_REQUIRE_SERVICES=1.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
