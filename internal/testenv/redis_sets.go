@@ -61,8 +61,8 @@ func StartRedisCluster(t testing.TB, args ...string) *RedisCluster {
 	return c
 }
 
-// RedisSentinels is a master with two replicas, one of which three Sentinels promote a
-// second after the master went silent.
+// RedisSentinels is a master with two replicas, one of which three Sentinels promote two
+// seconds after the master went silent.
 type RedisSentinels struct {
 	Name      string // the master's, for the Sentinels
 	Master    *RedisServer
@@ -97,7 +97,10 @@ func startSentinel(t testing.TB, master *RedisServer, name string) *RedisServer 
 	t.Helper()
 	host, port, _ := net.SplitHostPort(master.Addr)
 	config := filepath.Join(t.TempDir(), "sentinel.conf")
-	text := fmt.Sprintf("dir %s\nbind 127.0.0.1\nsentinel monitor %[2]s %s %s 2\nsentinel down-after-milliseconds %[2]s 1000\nsentinel failover-timeout %[2]s 5000\n",
+	// Sentinel pings a server for the first time a second after it heard of it, and counts its
+	// silence from then on: with one second here it may hold the server just promoted for dead
+	// and promote the other, which lacks what the first was given meanwhile.
+	text := fmt.Sprintf("dir %s\nbind 127.0.0.1\nsentinel monitor %[2]s %s %s 2\nsentinel down-after-milliseconds %[2]s 2000\nsentinel failover-timeout %[2]s 5000\n",
 		filepath.Dir(config), name, host, port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
