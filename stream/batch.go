@@ -62,6 +62,8 @@ type chunk struct {
 	scratch *feature.Scratch
 	arena   []byte // encoded predictions and cache values
 	stats   chunkStats
+	failed  error     // the model's, on one of its rows
+	good    []float64 // a row that the model scored, looked for while the scorer has none
 }
 
 // chunkStats is what one chunk's scoring adds to the metrics.
@@ -93,6 +95,7 @@ func (b *batch) reset(n int, d *predictor.Deployment, caching bool) {
 		c.scratch.Reset()
 		c.arena = c.arena[:0]
 		c.stats = chunkStats{}
+		c.failed, c.good = nil, nil
 	}
 }
 

@@ -223,6 +223,27 @@ func TestModelThatBreaksInMidBatchHolds(t *testing.T) {
 	h.empty("dlq")
 }
 
+// Nor of the first batch's, whose first chunk holds no good row.
+func TestModelThatBreaksInTheFirstBatchIsToBlame(t *testing.T) {
+	m := &mortal{}
+	m.left.Store(2) // of three chunks
+	s := newScorer(DefaultConfig())
+	s.workers = s.workers[:1]
+	b := &batch{}
+	for i := range 3 * chunkRows {
+		value := event(1, "a")
+		if i < chunkRows {
+			value = "{"
+		}
+		b.records = append(b.records, &kgo.Record{Offset: int64(i), Value: []byte(value)})
+	}
+	b.runs = []run{{to: len(b.records), source: newSource(checkpoint.Partition{Topic: "in"})}}
+	b.reset(len(b.records), withModel(m), false)
+	if err := s.score(b); !errors.Is(err, errModel) {
+		t.Errorf("the events are to blame: %v", err)
+	}
+}
+
 func TestRenamedFeatureHolds(t *testing.T) {
 	h := newHarness(t, 1)
 	c := h.run(doubler())

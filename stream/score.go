@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,9 +100,12 @@ func (s *scorer) chunk(b *batch, c int, w *worker, scoredAt []byte) {
 		s.extract(b, ch, i, w.rows[(i-from)*cols:][:cols:cols])
 	}
 	extracted := s.clock()
-	s.predict(b, from, to, w)
+	s.predict(b, ch, from, to, w)
 	predicted := s.clock()
 	s.encode(b, ch, from, to, w, scoredAt)
+	if s.good == nil {
+		ch.good = b.goodRow(from, to, w)
+	}
 	ch.stats.extract = extracted - start
 	ch.stats.predict = predicted - extracted
 	ch.stats.encode = s.clock() - predicted
@@ -146,7 +150,7 @@ func (s *scorer) extract(b *batch, ch *chunk, i int, features []float64) {
 
 // predict scores the rows of a chunk. When the model fails on the whole, each row is
 // tried alone to find those at fault.
-func (s *scorer) predict(b *batch, from, to int, w *worker) {
+func (s *scorer) predict(b *batch, ch *chunk, from, to int, w *worker) {
 	cols, outs := len(b.deployment.Features), s.encoder.outputs
 	n := to - from
 	if predictSafely(b.deployment.Model, w.rows[:n*cols], w.scores[:n*outs]) == nil {
@@ -159,6 +163,7 @@ func (s *scorer) predict(b *batch, from, to int, w *worker) {
 		err := predictSafely(b.deployment.Model, w.rows[i*cols:][:cols], w.scores[i*outs:][:outs])
 		if err != nil {
 			b.rows[from+i].reject = &reject{stage: "predict", reason: reasonModel, err: err}
+			ch.failed = err
 		}
 	}
 }
@@ -212,37 +217,33 @@ func (s *scorer) encode(b *batch, ch *chunk, from, to int, w *worker, scoredAt [
 				expireAt: expiry(row.eventTime, s.ttl)}
 		}
 	}
-	if from == 0 && s.good == nil { // only the goroutine of the first chunk
-		s.remember(b, w)
-	}
 }
 
-// remember keeps the first good row of the first chunk, to tell later a model that
-// fails on everything from a row that is at fault.
-func (s *scorer) remember(b *batch, w *worker) {
+// goodRow is a copy of the first of some rows that was scored, nil when none was.
+func (b *batch) goodRow(from, to int, w *worker) []float64 {
 	cols := len(b.deployment.Features)
-	for i := range min(chunkRows, len(b.rows)) {
+	for i := from; i < to; i++ {
 		if b.rows[i].reject == nil && !b.rows[i].tombstone {
-			s.good = append([]float64(nil), w.rows[i*cols:][:cols]...)
-			return
+			return slices.Clone(w.rows[(i-from)*cols:][:cols])
 		}
 	}
+	return nil
 }
 
 // blame decides whose fault model errors are: when a row that was good before is not good
-// now, they are the model's. While there is none, it is one of nothing but missing values,
-// and asked only of a model that has scored no row of the batch.
+// now, they are the model's. While none was, it is one of nothing but missing values.
 func (s *scorer) blame(b *batch) error {
 	var failed error
-	scored := false
-	for i := range b.rows {
-		j := b.rows[i].reject
-		scored = scored || j == nil && !b.rows[i].tombstone
-		if j != nil && j.reason == reasonModel {
-			failed = j.err
+	for i := range b.chunkCount() {
+		ch := &b.chunks[i]
+		if ch.failed != nil {
+			failed = ch.failed
+		}
+		if s.good == nil {
+			s.good = ch.good
 		}
 	}
-	if failed == nil || scored && s.good == nil {
+	if failed == nil {
 		return nil
 	}
 	probe := s.good
