@@ -42,7 +42,11 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 			c.fail(err)
 			return
 		}
-		c.log.Warn("fetch or group session failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+		if errors.As(err, new(*kgo.ErrGroupSession)) {
+			c.log.Warn("the group session failed, the client tries again", "error", err)
+			return
+		}
+		c.log.Warn("fetch failed, the client tries again", "topic", topic, "partition", partition, "error", err)
 	}
 }
 

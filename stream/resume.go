@@ -33,6 +33,7 @@ func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.O
 	}
 	c.born.Store(look.born) // before the first Assign: the commit timer may fire after any
 	policy := c.cfg.Input.policy()
+	taken := 0
 	for topic, partitions := range offsets {
 		for id := range partitions {
 			p := checkpoint.Partition{Topic: topic, TopicID: look.ids[topic], ID: id}
@@ -60,12 +61,14 @@ func (s *session) resume(ctx context.Context, offsets map[string]map[int32]kgo.O
 					"topic", topic, "partition", id, "committed", own.Next, "offset", d.Next)
 			}
 			partitions[id] = kgo.NewOffset().At(d.Next).WithEpoch(from.LeaderEpoch)
+			taken++
 		}
 	}
 	if err := s.commit(ctx); err != nil {
 		return nil, err
 	}
 	c.metrics.assigned.Set(float64(len(c.sources.all())))
+	c.log.Info("partitions taken", "partitions", taken)
 	return offsets, nil
 }
 

@@ -47,6 +47,22 @@ func killAt(place string, passage int) fault {
 	}}
 }
 
+// projected is a fault of a pipeline whose cache is filled from the output.
+func projected(f fault) fault {
+	f.name += ", cache.from: output"
+	f.sets = append(f.sets, "cache.from=output")
+	return f
+}
+
+// redisRestarts loses all that Redis held.
+var redisRestarts = fault{name: "Redis killed and restarted", strike: func(p *pipeline) {
+	s := p.cache.on.Load()
+	s.kill()
+	time.Sleep(2 * time.Second)
+	s.start()
+	p.lossy = true
+}}
+
 // sets are the arguments of a further member.
 func (p *pipeline) sets(instance string, more ...string) []string {
 	if p.fault.static {
@@ -63,6 +79,8 @@ var faults = []fault{
 	killAt("cache", 20),
 	killAt("commit", 5),
 	killAt("end", 5),
+	projected(killAt("commit", 5)),
+	projected(killAt("cache", 5)),
 	{name: "SIGSTOP past the session timeout, SIGCONT", expired: true, strike: func(p *pipeline) {
 		m := p.running()[0]
 		m.signal(syscall.SIGSTOP)
@@ -104,13 +122,7 @@ var faults = []fault{
 		time.Sleep(4 * time.Second)
 	}},
 
-	{name: "Redis killed and restarted", strike: func(p *pipeline) {
-		s := p.cache.on.Load()
-		s.kill()
-		time.Sleep(2 * time.Second)
-		s.start()
-		p.lossy = true
-	}},
+	redisRestarts,
 	{name: "a Redis replica promoted without the last writes", strike: func(p *pipeline) {
 		master, replica := p.cache.on.Load(), startRedis(p.t)
 		replica.do("REPLICAOF", "127.0.0.1", fmt.Sprint(master.port))
@@ -121,6 +133,7 @@ var faults = []fault{
 		master.kill()
 		p.lossy = true
 	}},
+	projected(redisRestarts),
 	{name: "SCRIPT FLUSH", strike: func(p *pipeline) {
 		for range 10 {
 			p.cache.on.Load().do("SCRIPT", "FLUSH")

@@ -61,7 +61,7 @@ func (m *chaos) round(t *testing.T) {
 	begin := time.Now()
 	var shook *Fault
 	for _, p := range m.pipelines {
-		if f, ok := m.pick(func(f fault) bool { return f.strike != nil && !f.static && !f.upstream && !f.once }); ok {
+		if f, ok := m.pick(func(f fault) bool { return f.strike != nil && !f.static && !f.upstream && !f.once && f.sets == nil }); ok {
 			delay := time.Duration(m.rng.IntN(3000)) * time.Millisecond
 			wg.Go(func() {
 				time.Sleep(delay)

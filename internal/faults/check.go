@@ -18,6 +18,7 @@ func Check(h *History) []Violation {
 	k.commits()
 	k.progress()
 	k.poison()
+	k.uncommitted()
 	return k.found
 }
 

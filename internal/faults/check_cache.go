@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"time"
 )
 
 // version is what docs/cache.md says of a prediction's version: 12 hex digits of event
@@ -26,6 +27,35 @@ func (k *checker) cacheRises() {
 			k.violated(C, "%s fell from %s (%s) to %s (%s)", s.Entity, before.Version, clock(before.At), s.Version, clock(s.At))
 		}
 		last[at] = s
+	}
+}
+
+// uncommitted is U.
+func (k *checker) uncommitted() {
+	if !k.Projected {
+		return
+	}
+	type cached struct{ entity, version string }
+	seen := make(map[cached]time.Time)
+	for i := range k.Output {
+		p := &k.Output[i]
+		at := cached{p.Entity, version(p.Source)}
+		if first, ok := seen[at]; !ok || p.Seen.Before(first) {
+			seen[at] = p.Seen
+		}
+	}
+	for _, s := range k.Cache {
+		at := cached{s.Entity, s.Version}
+		first, ok := seen[at]
+		switch {
+		case s.Version == "":
+			continue
+		case !ok:
+			k.violated(U, "%s was cached as %s (%s), which no reader has seen", s.Entity, s.Version, clock(s.At))
+		case first.After(s.At.Add(Slack)):
+			k.violated(U, "%s was cached as %s (%s) before any reader could see it (%s)", s.Entity, s.Version, clock(s.At), clock(first))
+		}
+		seen[at] = s.At // said once
 	}
 }
 

@@ -132,6 +132,11 @@ func TestEachBreachIsFound(t *testing.T) {
 			h.Commits[14].Seen = at(6.9)
 			slices.SortFunc(h.Cache, func(a, b CacheSample) int { return a.At.Compare(b.At) })
 		}},
+		{"a commit before the cache, which is filled from the output", nil, false, func(h *History) {
+			h.Projected = true
+			i := slices.IndexFunc(h.Cache, func(s CacheSample) bool { return s.Version == version(source(0, 6)) })
+			h.Cache = remove(h.Cache, i)
+		}},
 		{"a commit before its dead letter", []Invariant{K}, false, func(h *History) { h.Commits[6].Next = 4 }},
 
 		{"no progress after the fault", []Invariant{P}, false, func(h *History) { late(h, at(17)) }},
@@ -174,6 +179,15 @@ func TestEachBreachIsFound(t *testing.T) {
 		}},
 		{"a good event among the dead", []Invariant{X}, false, func(h *History) { h.Dead = append(h.Dead, DeadLetter{h.Input[12].Source, at(7), at(7)}) }},
 		{"a dead letter of nothing", []Invariant{X}, false, func(h *History) { h.Dead = append(h.Dead, DeadLetter{source(0, 99), at(7), at(7)}) }},
+		{"cached before it was committed", []Invariant{U}, true, func(h *History) {
+			h.Projected = true
+			h.Output[h.find(0, 6)].Seen = at(10)
+		}},
+		{"cached and never committed", []Invariant{U}, true, func(h *History) {
+			h.Projected = true
+			h.Cache = append(h.Cache, CacheSample{at(10), "redis", "u0", version(source(0, 10))})
+		}},
+		{"cached before it was committed, beside the output", nil, true, func(h *History) { h.Output[h.find(0, 6)].Seen = at(10) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := kept()

@@ -21,16 +21,17 @@ const (
 	K Invariant = "K" // commits never regress nor pass what was delivered
 	P Invariant = "P" // progress within Grace of a fault's end
 	X Invariant = "X" // each poison event is a dead letter exactly once (at least once: at least once), and nothing else is
+	U Invariant = "U" // a cache that is filled from the output shows nothing that is uncommitted there
 )
 
 // Invariants are all of them, in the order reports list them.
-var Invariants = []Invariant{L, D, O, C, Q, K, P, X}
+var Invariants = []Invariant{L, D, O, C, Q, K, P, X, U}
 
 // Grace is what a consumer has after a fault's end until it must be seen to go on.
 const Grace = 10 * time.Second
 
-// Slack is by how much clocks and samplers may differ before a repeat counts as one of
-// work that was committed when it was scored.
+// Slack is by how much clocks, readers and samplers may differ before a repeat counts as
+// one of work that was committed when it was scored, and what is cached as uncommitted.
 const Slack = 2 * time.Second
 
 // A Violation is one breach of an invariant.
@@ -48,6 +49,9 @@ type History struct {
 	// Expired says that a member was taken for dead and may not have known at once: at
 	// least once, it may then have repeated what its successor had committed.
 	Expired bool
+	// Projected says that the cache is filled from the output (cache.from: output): commits do
+	// not wait for it.
+	Projected bool
 
 	Input   []Event      // in any order
 	Output  []Prediction // read-committed, in order per output partition

@@ -206,6 +206,17 @@ func (o *observers) through(adm *kadm.Client) bool {
 	return through
 }
 
+// newest are the greatest versions in the output, by entity.
+func (o *observers) newest() map[string]string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	newest := make(map[string]string)
+	for _, p := range o.output {
+		newest[p.Entity] = max(newest[p.Entity], version(p.Source))
+	}
+	return newest
+}
+
 // started reports whether the group has moved in every partition of an incarnation.
 func (o *observers) started(incarnation string) bool {
 	o.mu.Lock()

@@ -227,6 +227,9 @@ func (p *pipeline) rest() *History {
 			m.trace()
 		}
 	}
+	if p.projected() && !p.lossy {
+		patience(15*time.Second, p.copied) // in vain, perhaps: Q says what is amiss
+	}
 	for _, m := range p.members {
 		if m.running() {
 			m.leave()
@@ -243,10 +246,27 @@ func (p *pipeline) rest() *History {
 	p.seen.stop()
 	slices.SortStableFunc(p.seen.output, func(a, b Prediction) int { return int(a.OutPartition - b.OutPartition) })
 	return &History{
-		ExactlyOnce: p.with.guarantee == "exactly_once", Expired: p.expired,
+		ExactlyOnce: p.with.guarantee == "exactly_once", Expired: p.expired, Projected: p.projected(),
 		Input: p.load.events, Output: p.seen.output, Dead: p.seen.dead, Cache: p.seen.cached, AtRest: p.atRest(),
 		Commits: p.seen.commits, Faults: p.faults,
 	}
+}
+
+// projected reports whether the cache is filled from the output.
+func (p *pipeline) projected() bool { return slices.Contains(p.fault.sets, "cache.from=output") }
+
+// copied reports whether the cache holds the newest prediction of each entity.
+func (p *pipeline) copied() bool {
+	if !p.seen.through(p.cluster.adm) {
+		return false
+	}
+	newest := p.seen.newest()
+	for entity, c := range p.atRest() {
+		if newest[entity] == c.Version {
+			delete(newest, entity)
+		}
+	}
+	return len(newest) == 0
 }
 
 // rebuild is what the operator does after Redis lost something.
