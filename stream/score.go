@@ -231,7 +231,8 @@ func (b *batch) goodRow(from, to int, w *worker) []float64 {
 }
 
 // blame decides whose fault model errors are: when a row that was good before is not good
-// now, they are the model's. While none was, it is one of nothing but missing values.
+// now, they are the model's. Until a row has been scored, one of nothing but missing values
+// stands in.
 func (s *scorer) blame(b *batch) error {
 	var failed error
 	for i := range b.chunkCount() {

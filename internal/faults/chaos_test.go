@@ -15,7 +15,7 @@ import (
 )
 
 // TestChaos mixes the faults at random for as long as CHAOS says, under one pipeline of
-// each combination. SEED repeats the choice of another run.
+// each combination and one whose cache is filled from the output. SEED repeats the choice of another run.
 func TestChaos(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("CHAOS"))
 	if err != nil {
@@ -30,11 +30,15 @@ func TestChaos(t *testing.T) {
 	fmt.Printf("SEED=%d\n", seed)
 	m := &chaos{cluster: world(t), rng: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}}
 	binary := build(t)
-	for _, with := range combinations() {
+	begin := func(with combination, sets ...string) {
 		p := newPipeline(t, m.cluster, with, binary)
-		p.begin(fault{expired: true})
+		p.begin(fault{expired: true, sets: sets})
 		m.pipelines = append(m.pipelines, p)
 	}
+	for _, with := range combinations() {
+		begin(with)
+	}
+	begin(combination{"exactly_once", "classic"}, fromOutput)
 	for end := time.Now().Add(length); time.Now().Before(end) && !t.Failed(); {
 		m.round(t)
 	}

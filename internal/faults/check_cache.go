@@ -36,26 +36,26 @@ func (k *checker) uncommitted() {
 		return
 	}
 	type cached struct{ entity, version string }
-	seen := make(map[cached]time.Time)
+	committed := make(map[cached]time.Time)
 	for i := range k.Output {
 		p := &k.Output[i]
-		at := cached{p.Entity, version(p.Source)}
-		if first, ok := seen[at]; !ok || p.Seen.Before(first) {
-			seen[at] = p.Seen
+		c := cached{p.Entity, version(p.Source)}
+		if first, ok := committed[c]; !ok || p.Committed.Before(first) {
+			committed[c] = p.Committed
 		}
 	}
 	for _, s := range k.Cache {
-		at := cached{s.Entity, s.Version}
-		first, ok := seen[at]
+		c := cached{s.Entity, s.Version}
+		at, ok := committed[c]
 		switch {
 		case s.Version == "":
 			continue
 		case !ok:
-			k.violated(U, "%s was cached as %s (%s), which no reader has seen", s.Entity, s.Version, clock(s.At))
-		case first.After(s.At.Add(Slack)):
-			k.violated(U, "%s was cached as %s (%s) before any reader could see it (%s)", s.Entity, s.Version, clock(s.At), clock(first))
+			k.violated(U, "%s was cached as %s (%s), which was never committed", s.Entity, s.Version, clock(s.At))
+		case at.After(s.Answered):
+			k.violated(U, "%s was cached as %s (%s) before that was committed (%s)", s.Entity, s.Version, clock(s.Answered), clock(at))
 		}
-		seen[at] = s.At // said once
+		committed[c] = s.At // said once
 	}
 }
 

@@ -32,8 +32,8 @@ func kept() *History {
 				continue
 			}
 			h.Output = append(h.Output, Prediction{Source: e.Source, Entity: e.Entity, Score: "0.5", OutPartition: p,
-				ScoredAt: at(now), Appended: at(now + .1), Seen: at(now + .2)})
-			h.Cache = append(h.Cache, CacheSample{at(now + .1), "redis", e.Entity, version(e.Source)})
+				ScoredAt: at(now), Appended: at(now + .1), Committed: at(now + .1), Seen: at(now + .2)})
+			h.Cache = append(h.Cache, CacheSample{at(now + .1), at(now + .1), "redis", e.Entity, version(e.Source)})
 			h.AtRest[e.Entity] = Cached{version(e.Source), e.Source.String(), "0.5"}
 		}
 	}
@@ -102,10 +102,10 @@ func TestEachBreachIsFound(t *testing.T) {
 
 		{"a version that falls", []Invariant{C}, false, func(h *History) {
 			h.Commits = nil // K wants what was committed
-			h.Cache = append(h.Cache, CacheSample{at(11), "redis", "u0", version(source(0, 6))})
+			h.Cache = append(h.Cache, CacheSample{at(11), at(11), "redis", "u0", version(source(0, 6))})
 		}},
 		{"a version that falls with Redis' memory", nil, false, func(h *History) {
-			h.Cache = append(h.Cache, CacheSample{at(11), "another life", "u0", version(source(0, 6))})
+			h.Cache = append(h.Cache, CacheSample{at(11), at(11), "another life", "u0", version(source(0, 6))})
 		}},
 
 		{"cached: an older one", []Invariant{Q}, false, func(h *History) {
@@ -125,17 +125,10 @@ func TestEachBreachIsFound(t *testing.T) {
 			h.Commits = append(h.Commits, Commit{At: at(10), Seen: at(10), Topic: "in", Partition: 0, Incarnation: "new", Next: 0})
 		}},
 		{"a commit before delivery", []Invariant{K}, false, func(h *History) { h.Commits[14].Next = 8 }},
-		{"a commit before the cache", []Invariant{K}, false, func(h *History) {
-			i := slices.IndexFunc(h.Cache, func(s CacheSample) bool { return s.Version == version(source(0, 6)) })
-			h.Cache[i].Version = version(source(0, 4))
-			h.Cache[i].At = at(7)
-			h.Commits[14].Seen = at(6.9)
-			slices.SortFunc(h.Cache, func(a, b CacheSample) int { return a.At.Compare(b.At) })
-		}},
+		{"a commit before the cache", []Invariant{K}, false, cacheLate},
 		{"a commit before the cache, which is filled from the output", nil, false, func(h *History) {
 			h.Projected = true
-			i := slices.IndexFunc(h.Cache, func(s CacheSample) bool { return s.Version == version(source(0, 6)) })
-			h.Cache = remove(h.Cache, i)
+			cacheLate(h)
 		}},
 		{"a commit before its dead letter", []Invariant{K}, false, func(h *History) { h.Commits[6].Next = 4 }},
 
@@ -181,13 +174,13 @@ func TestEachBreachIsFound(t *testing.T) {
 		{"a dead letter of nothing", []Invariant{X}, false, func(h *History) { h.Dead = append(h.Dead, DeadLetter{source(0, 99), at(7), at(7)}) }},
 		{"cached before it was committed", []Invariant{U}, true, func(h *History) {
 			h.Projected = true
-			h.Output[h.find(0, 6)].Seen = at(10)
+			h.Output[h.find(0, 6)].Committed = at(6.2)
 		}},
 		{"cached and never committed", []Invariant{U}, true, func(h *History) {
 			h.Projected = true
-			h.Cache = append(h.Cache, CacheSample{at(10), "redis", "u0", version(source(0, 10))})
+			h.Cache = append(h.Cache, CacheSample{at(10), at(10), "redis", "u0", version(source(0, 10))})
 		}},
-		{"cached before it was committed, beside the output", nil, true, func(h *History) { h.Output[h.find(0, 6)].Seen = at(10) }},
+		{"cached before it was committed, beside the output", nil, true, func(h *History) { h.Output[h.find(0, 6)].Committed = at(6.2) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := kept()
@@ -212,6 +205,15 @@ func refuse(h *History, offset int64) {
 	h.Input[2*offset].Refused = true
 	h.Output = remove(h.Output, h.find(0, offset))
 	h.Dead = append(h.Dead, DeadLetter{source(0, offset), at(8.1), at(8.2)})
+}
+
+// cacheLate has the prediction of offset 6 committed when Redis still holds that of 4.
+func cacheLate(h *History) {
+	i := slices.IndexFunc(h.Cache, func(s CacheSample) bool { return s.Version == version(source(0, 6)) })
+	h.Cache[i].Version = version(source(0, 4))
+	h.Cache[i].At, h.Cache[i].Answered = at(7), at(7)
+	h.Commits[14].Seen = at(6.9)
+	slices.SortFunc(h.Cache, func(a, b CacheSample) int { return a.At.Compare(b.At) })
 }
 
 // late moves what partition 0 delivers after the fault to a time, and its commits with it.

@@ -30,8 +30,8 @@ var Invariants = []Invariant{L, D, O, C, Q, K, P, X, U}
 // Grace is what a consumer has after a fault's end until it must be seen to go on.
 const Grace = 10 * time.Second
 
-// Slack is by how much clocks, readers and samplers may differ before a repeat counts as
-// one of work that was committed when it was scored, and what is cached as uncommitted.
+// Slack is by how much clocks and samplers may differ before a repeat counts as one of
+// work that was committed when it was scored.
 const Slack = 2 * time.Second
 
 // A Violation is one breach of an invariant.
@@ -93,6 +93,7 @@ type Prediction struct {
 	OutPartition int32
 	ScoredAt     time.Time
 	Appended     time.Time // by the broker; an earlier time makes K blind, a later one wrong
+	Committed    time.Time // by the broker: it, or its transaction, was written; for U
 	Seen         time.Time // by a reader that sees committed records only
 }
 
@@ -114,10 +115,11 @@ type Cached struct {
 // lives of Redis apart: one that lost its memory starts anew, and only of the first life
 // is it asked that it holds what was committed.
 type CacheSample struct {
-	At      time.Time // when it was asked
-	Server  string
-	Entity  string
-	Version string
+	At       time.Time // when it was asked
+	Answered time.Time // for U
+	Server   string
+	Entity   string
+	Version  string
 }
 
 // A Commit is one position of the group, as written or as sampled. It counted no earlier

@@ -26,6 +26,7 @@ type observers struct {
 
 	mu      sync.Mutex
 	output  []Prediction
+	open    map[producer][]int // of output, those whose transactions have not been seen to end
 	dead    []DeadLetter
 	next    map[string]map[int32]int64 // of the reader, by topic and partition
 	cached  []CacheSample
@@ -33,9 +34,15 @@ type observers struct {
 	group   map[int32]Commit // the last of each partition
 }
 
+// A producer is one that writes to a partition of the output.
+type producer struct {
+	partition int32
+	id        int64
+}
+
 func observe(p *pipeline) *observers {
 	ctx, cancel := context.WithCancel(context.Background())
-	o := &observers{p: p, cancel: cancel, group: make(map[int32]Commit), next: map[string]map[int32]int64{p.out: {}, p.dlq: {}, offsetsTopic: {}}}
+	o := &observers{p: p, cancel: cancel, group: make(map[int32]Commit), open: make(map[producer][]int), next: map[string]map[int32]int64{p.out: {}, p.dlq: {}, offsetsTopic: {}}}
 	p.t.Cleanup(o.stop)
 	// Whoever has an open transaction holds up those who read commits that are none of its.
 	commits := kgo.ReadUncommitted()
@@ -87,12 +94,19 @@ func (o *observers) read(ctx context.Context, client *kgo.Client) {
 			o.next[r.Topic][r.Partition] = r.Offset + 1
 			switch {
 			case r.Attrs.IsControl():
+				if r.Topic == o.p.out {
+					o.committedAt(producer{r.Partition, r.ProducerID}, r.Timestamp)
+				}
 			case r.Topic == offsetsTopic:
 				o.committedTo(r, now)
 			case r.Topic == o.p.out:
 				p, err := ReadPrediction(r, now)
 				if err != nil {
 					o.p.t.Error(err)
+				}
+				if p.Committed.IsZero() {
+					from := producer{r.Partition, r.ProducerID}
+					o.open[from] = append(o.open[from], len(o.output))
 				}
 				o.output = append(o.output, p)
 			default:
@@ -101,6 +115,14 @@ func (o *observers) read(ctx context.Context, client *kgo.Client) {
 		})
 		o.mu.Unlock()
 	}
+}
+
+// committedAt is told by a marker of the output.
+func (o *observers) committedAt(from producer, at time.Time) {
+	for _, i := range o.open[from] {
+		o.output[i].Committed = at
+	}
+	delete(o.open, from)
 }
 
 // offsetsTopic is where the group's commits are written, each and in order. What the
@@ -140,6 +162,7 @@ func (o *observers) sampleCache(ctx context.Context) {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return
 	}
+	answered := time.Now()
 	_, id, _ := strings.Cut(info.Val(), "run_id:")
 	id, _, _ = strings.Cut(id, "\r")
 	o.mu.Lock()
@@ -147,7 +170,7 @@ func (o *observers) sampleCache(ctx context.Context) {
 	for i, v := range values.Val() {
 		text, _ := v.(string)
 		c, _ := ReadCached([]byte(text)) // no such key: no version
-		o.cached = append(o.cached, CacheSample{At: at, Server: id, Entity: fmt.Sprint("u", i), Version: c.Version})
+		o.cached = append(o.cached, CacheSample{At: at, Answered: answered, Server: id, Entity: fmt.Sprint("u", i), Version: c.Version})
 	}
 }
 

@@ -227,7 +227,7 @@ func (p *pipeline) rest() *History {
 			m.trace()
 		}
 	}
-	if p.projected() && !p.lossy {
+	if p.projects() {
 		patience(15*time.Second, p.copied) // in vain, perhaps: Q says what is amiss
 	}
 	for _, m := range p.members {
@@ -237,7 +237,7 @@ func (p *pipeline) rest() *History {
 			p.t.Errorf("a member ended by itself: %v", m.cmd.ProcessState)
 		}
 	}
-	if p.lossy {
+	if p.lossy && !p.projects() { // else what came after it has filled Redis again
 		p.rebuild()
 	}
 	if !patience(15*time.Second, func() bool { return p.seen.through(p.cluster.adm) }) {
@@ -246,14 +246,14 @@ func (p *pipeline) rest() *History {
 	p.seen.stop()
 	slices.SortStableFunc(p.seen.output, func(a, b Prediction) int { return int(a.OutPartition - b.OutPartition) })
 	return &History{
-		ExactlyOnce: p.with.guarantee == "exactly_once", Expired: p.expired, Projected: p.projected(),
+		ExactlyOnce: p.with.guarantee == "exactly_once", Expired: p.expired, Projected: p.projects(),
 		Input: p.load.events, Output: p.seen.output, Dead: p.seen.dead, Cache: p.seen.cached, AtRest: p.atRest(),
 		Commits: p.seen.commits, Faults: p.faults,
 	}
 }
 
-// projected reports whether the cache is filled from the output.
-func (p *pipeline) projected() bool { return slices.Contains(p.fault.sets, "cache.from=output") }
+// projects reports whether the cache is filled from the output.
+func (p *pipeline) projects() bool { return slices.Contains(p.fault.sets, fromOutput) }
 
 // copied reports whether the cache holds the newest prediction of each entity.
 func (p *pipeline) copied() bool {

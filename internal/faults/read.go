@@ -29,8 +29,12 @@ func ReadPrediction(r *kgo.Record, seen time.Time) (Prediction, error) {
 	}
 	s := ParseID(v.ID)
 	s.Time = v.EventTime.UnixMilli()
-	return Prediction{Source: s, Entity: string(r.Key), Score: string(v.Score), OutPartition: r.Partition,
-		ScoredAt: v.ScoredAt, Appended: r.Timestamp, Seen: seen}, nil
+	p := Prediction{Source: s, Entity: string(r.Key), Score: string(v.Score), OutPartition: r.Partition,
+		ScoredAt: v.ScoredAt, Appended: r.Timestamp, Seen: seen}
+	if !r.Attrs.IsTransactional() { // else the marker says
+		p.Committed = r.Timestamp
+	}
+	return p, nil
 }
 
 // ReadDeadLetter is what a record of the dead letter topic says.

@@ -80,10 +80,16 @@ var sabotages = []sabotage{
 		breaks: C, fault: fault{strike: func(*pipeline) { time.Sleep(time.Second) }},
 	},
 	{
+		name: "commit before it is copied to the cache", guarantee: "exactly_once",
+		edits: []edit{{"stream/poll.go",
+			"ticket, ok := c.tracker.Begin(src.partition, next)",
+			"ticket, ok := c.tracker.Begin(src.partition, next)\n\tif c.projects {\n\t\tc.tracker.Done(ticket)\n\t}"}},
+		breaks: Q, fault: killProjecting,
+	},
+	{
 		name: "cache filled from what is uncommitted", guarantee: "exactly_once",
-		edits: []edit{{"stream/client.go", "kgo.FetchIsolationLevel(kgo.ReadCommitted())", "kgo.FetchIsolationLevel(kgo.ReadUncommitted())"}},
-		// The session outlives Slack, or the survivor would commit again what Redis shows in time.
-		breaks: U, fault: fault{sets: []string{"cache.from=output", "kafka.session_timeout=6s"}, strike: killAt("commit", 5).strike},
+		edits:  []edit{{"stream/client.go", "kgo.FetchIsolationLevel(kgo.ReadCommitted())", "kgo.FetchIsolationLevel(kgo.ReadUncommitted())"}},
+		breaks: U, fault: projected(killAt("flush", 20)),
 	},
 	{
 		name: "an unknown end of a transaction", guarantee: "exactly_once", // no sabotage: what the next one needs

@@ -193,7 +193,7 @@ func shake(t *testing.T, c *cluster, f fault, binary string) {
 func judge(t testing.TB, name string, with combination, h *History) {
 	t.Helper()
 	found := Check(h)
-	report.add(name, with, found)
+	report.add(name, with, h.Projected, found)
 	const most = 5
 	said := make(map[Invariant]int)
 	for _, v := range found {
@@ -219,9 +219,10 @@ type reporter struct {
 }
 
 type row struct {
-	name  string
-	with  combination
-	count map[Invariant]int // nil: the case ended before it could be judged
+	name      string
+	with      combination
+	projected bool              // else U is no question
+	count     map[Invariant]int // nil: the case ended before it could be judged
 }
 
 // expect notes a case whose test ends without a judgement.
@@ -235,14 +236,14 @@ func (r *reporter) expect(t *testing.T, name string, with combination) {
 	})
 }
 
-func (r *reporter) add(name string, with combination, found []Violation) {
+func (r *reporter) add(name string, with combination, projected bool, found []Violation) {
 	count := make(map[Invariant]int)
 	for _, v := range found {
 		count[v.Invariant]++
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rows = append(r.rows, row{name, with, count})
+	r.rows = append(r.rows, row{name, with, projected, count})
 }
 
 // print writes a line a case, in the cases' order: a dot for a promise that was kept, how
@@ -270,6 +271,8 @@ func (r *reporter) print() {
 				mark = fmt.Sprint(n)
 			} else if row.count == nil {
 				mark = "?"
+			} else if i == U && !row.projected {
+				mark = " "
 			}
 			fmt.Printf("  %s", mark)
 		}
