@@ -195,7 +195,7 @@ var (
 	flightDesc      = prometheus.NewDesc("scry_in_flight_bytes", "Bytes of events read and not yet delivered.", nil, nil)
 	batchesDesc     = prometheus.NewDesc("scry_in_flight_batches", "Batches read and not yet delivered.", nil, nil)
 	oldestDesc      = prometheus.NewDesc("scry_oldest_batch_age_seconds", "Age of the oldest batch in flight; 0 without.", nil, nil)
-	certificateDesc = prometheus.NewDesc("scry_certificate_not_after_timestamp_seconds", "When the client certificate in kafka.tls.cert expires, Unix time; absent without one.", nil, nil)
+	certificateDesc = prometheus.NewDesc("scry_certificate_not_after_timestamp_seconds", "When the client certificate in kafka.tls.cert or cache.tls.cert expires, Unix time; absent without one.", []string{"dependency"}, nil)
 	dependencyDesc  = prometheus.NewDesc("scry_dependency_up", "0 while a dependency is unreachable.", []string{"dependency"}, nil)
 )
 
@@ -222,9 +222,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(flightDesc, float64(bytes))
 	gauge(batchesDesc, float64(batches))
 	gauge(oldestDesc, age.Seconds())
-	if at, ok := m.consumer.cfg.Kafka.certNotAfter(); ok {
-		gauge(certificateDesc, float64(at.Unix()))
+	certificate := func(dependency string, used bool, c TLSConfig) {
+		if at, ok := c.certNotAfter(); used && ok {
+			gauge(certificateDesc, float64(at.Unix()), dependency)
+		}
 	}
+	certificate("kafka", m.consumer.cfg.Kafka.TLS.Enabled, m.consumer.cfg.Kafka.TLS)
 	up := func(dependency string) {
 		v := 1.0
 		if m.consumer.health.isDown(dependency) {
@@ -233,7 +236,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(dependencyDesc, v, dependency)
 	}
 	up("kafka")
-	if m.consumer.cache != nil {
+	if cache := m.consumer.cache; cache != nil {
+		certificate("redis", cache.options.TLSConfig != nil, m.consumer.cfg.Cache.TLS)
 		up("redis")
 	}
 }

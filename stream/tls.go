@@ -107,11 +107,11 @@ func tlsMend(err error, who, addresses, at string) string {
 
 // certNotAfter is when the client's certificate expires, by the file as it is now; false when
 // there is none to read.
-func (k KafkaConfig) certNotAfter() (time.Time, bool) {
-	if !k.TLS.Enabled || k.TLS.Cert == "" {
+func (c TLSConfig) certNotAfter() (time.Time, bool) {
+	if c.Cert == "" {
 		return time.Time{}, false
 	}
-	text, err := readSmall("kafka.tls.cert", k.TLS.Cert)
+	text, err := readSmall("cert", c.Cert)
 	if err != nil {
 		return time.Time{}, false
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"os"
@@ -19,8 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"scry/internal/config"
 )
 
 // An authority issues certificates for 127.0.0.1 that expire when it says.
@@ -134,7 +138,7 @@ func TestTLSFollowsRotatedFiles(t *testing.T) {
 	if err := ping(t, opts); err != nil {
 		t.Fatalf("before the rotation: %v", err)
 	}
-	if ends, ok := k.certNotAfter(); !ok || !ends.Equal(first.ends) {
+	if ends, ok := k.TLS.certNotAfter(); !ok || !ends.Equal(first.ends) {
 		t.Errorf("expires at %v, %v, want %v", ends, ok, first.ends)
 	}
 
@@ -148,7 +152,7 @@ func TestTLSFollowsRotatedFiles(t *testing.T) {
 	if err := ping(t, opts); err != nil {
 		t.Errorf("after the rotation: %v", err)
 	}
-	if ends, _ := k.certNotAfter(); !ends.Equal(second.ends) {
+	if ends, _ := k.TLS.certNotAfter(); !ends.Equal(second.ends) {
 		t.Errorf("expires at %v, want %v", ends, second.ends)
 	}
 }
@@ -247,7 +251,51 @@ func TestFilesAtFaultAreNamed(t *testing.T) {
 		}
 	}
 	none := change(func(k *KafkaConfig) { k.TLS.Cert = empty })
-	if _, ok := none.certNotAfter(); ok {
+	if _, ok := none.TLS.certNotAfter(); ok {
 		t.Error("an empty certificate expires")
+	}
+}
+
+// Each certificate that is presented is watched, and only those.
+func TestCertificateExpiry(t *testing.T) {
+	kafka, redis := newAuthority(t, time.Now().Add(time.Hour)), newAuthority(t, time.Now().Add(2*time.Hour))
+	cfg := DefaultConfig()
+	cfg.Kafka.TLS, cfg.Cache.TLS = kafka.writeClient(t.TempDir()), redis.writeClient(t.TempDir())
+	both := map[string]float64{"kafka": float64(kafka.ends.Unix()), "redis": float64(redis.ends.Unix())}
+	for _, c := range []struct {
+		url       string
+		kafka     bool
+		cache     bool // cache.tls.enabled
+		dependent []string
+	}{
+		{"rediss://localhost", true, false, []string{"kafka", "redis"}},
+		{"redis://localhost", true, true, []string{"kafka", "redis"}},
+		{"redis://localhost", true, false, []string{"kafka"}},
+		{"rediss://localhost", false, false, []string{"redis"}},
+		{"", true, true, []string{"kafka"}},
+	} {
+		cfg.Cache.URL, cfg.Kafka.TLS.Enabled, cfg.Cache.TLS.Enabled = config.Secret(c.url), c.kafka, c.cache
+		registry := prometheus.NewRegistry()
+		if _, err := New(cfg, doubler(), Env{Registerer: registry}); err != nil {
+			t.Fatal(err)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := map[string]float64{}, map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				if f.GetName() == "scry_certificate_not_after_timestamp_seconds" {
+					got[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+				}
+			}
+		}
+		for _, d := range c.dependent {
+			want[d] = both[d]
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%+v: %v, want %v", c, got, want)
+		}
 	}
 }
