@@ -173,9 +173,9 @@ func TestAlertsFireAndClear(t *testing.T) {
 	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
 	writeCertificate(t, cert, key, time.Hour)
 	second = p.scry(b, bundle, "kafka.tls.enabled=true", "kafka.tls.cert="+cert, "kafka.tls.key="+key)
-	prom.fires("ScryCertificateExpires " + b)
+	prom.fires("ScryCertificateExpires kafka " + b)
 	writeCertificate(t, cert, key, 30*24*time.Hour)
-	prom.clears("ScryCertificateExpires " + b)
+	prom.clears("ScryCertificateExpires kafka " + b)
 
 	addr := strings.TrimSuffix(strings.TrimPrefix(p.redis.URL(), "redis://"), "/0")
 	p.redis.Close()
