@@ -578,3 +578,37 @@ func (h *harness) empty(topic string) {
 		}
 	})
 }
+
+// While nothing is polled, because the window is full, lag grows with the log.
+func TestLagGrowsWhileNothingIsRead(t *testing.T) {
+	h := newHarness(t, 1)
+	h.cfg.Input.Entity, h.cfg.Delivery.MaxInFlight = "user", 64<<10
+	c := h.run(doubler())
+	h.produce(0, events(10, "a")...)
+	h.eventually("committed", func() bool { return h.committed(0) == 10 })
+	h.redis.Close()
+	h.produce(0, events(2000, "a")...)
+	h.eventually("the window is full", func() bool { _, batches, age := c.window.load(); return batches > 0 && age > time.Second })
+	h.produce(0, events(2000, "a")...)
+	h.eventually("all of it is lag", func() bool { return c.Lag()[0].Records == 4000 })
+	h.restartRedis()
+	h.eventually("all is committed", func() bool { return h.committed(0) == 4010 })
+}
+
+// That Redis is away is known before there is something to write.
+func TestRedisAwayIsToldWhileNothingFlows(t *testing.T) {
+	for _, from := range []string{"input", "output"} {
+		t.Run(from, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, 1)
+			h.cfg.Input.Entity, h.cfg.Cache.From = "user", from
+			c := h.run(doubler())
+			h.produce(0, event(1, "a"))
+			h.eventually("cached", func() bool { return len(h.redis.Keys()) > 1 })
+			h.redis.Close()
+			h.eventually("redis is down", func() bool { return c.Health().isDown("redis") })
+			h.restartRedis()
+			h.eventually("redis is back", func() bool { return !c.Health().isDown("redis") })
+		})
+	}
+}

@@ -43,6 +43,9 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 			return
 		}
 		if errors.As(err, new(*kgo.ErrGroupSession)) {
+			if c.projects || c.health.isDown("kafka") { // which is told already
+				return
+			}
 			c.log.Warn("the group session failed, the client tries again", "error", err)
 			return
 		}

@@ -2,8 +2,11 @@ package stream
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Lag is how far behind one partition is.
@@ -12,6 +15,34 @@ type Lag struct {
 	Partition int32
 	Records   int64         // between the next position that is safe to commit and the end of the log
 	Age       time.Duration // of the last record done, while Records is not 0
+}
+
+// watchEnds keeps the ends of the partitions known until ctx ends: what is fetched tells them,
+// but while the consumer holds or waits for Redis nothing is, and lag grows all the same.
+func (s *session) watchEnds(ctx context.Context) {
+	c := s.consumer
+	adm := kadm.NewClient(s.client)
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if len(c.sources.all()) == 0 {
+			continue
+		}
+		ends, err := adm.ListEndOffsets(ctx, c.cfg.Input.Topics...)
+		if err != nil {
+			continue // an outage, which others tell of
+		}
+		ends.Each(func(o kadm.ListedOffset) {
+			if src := c.sources.get(o.Topic, o.Partition); src != nil && o.Err == nil {
+				src.endsAt(o.Offset)
+			}
+		})
+	}
 }
 
 // Lag returns the lag of the partitions assigned to this process, in their order.

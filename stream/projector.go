@@ -63,6 +63,7 @@ func projectorConfig(c Config) Config {
 	c.Output.Topic, c.Output.DeadLetterTopic = "", "" // it produces nothing
 	c.Cache.From = "input"
 	c.Delivery.Guarantee = "at_least_once"
+	c.Delivery.DrainTimeout = min(c.Delivery.DrainTimeout, 4*time.Second) // what Redis has not taken, the next copies
 	return c
 }
 

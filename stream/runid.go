@@ -7,12 +7,15 @@ import (
 	"time"
 )
 
-// watchRedis looks at Redis after each connection and every ten seconds, until ctx ends.
+// watchRedis looks at Redis after each connection and every ten seconds, until ctx ends: that
+// it is away is told while nothing is written, too.
 func (c *Consumer) watchRedis(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	w := redisWatch{cache: c.cache}
 	for {
+		// What it refuses for good is told by the first write.
+		_ = c.retry.Do(ctx, "redis", c.cache.ping)
 		if loss := w.look(ctx); loss != "" {
 			c.metrics.cacheLosses.Inc()
 			c.log.Warn(loss+"; run: scry cache rebuild -c scry.yaml", "run_ids", w.runs, "mark", string(c.cache.markKey()))

@@ -66,6 +66,7 @@ func (s *session) run(ctx context.Context) error {
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.commitLoop(commits) })
+	wg.Go(func() { s.watchEnds(commits) })
 	loop := s.batches
 	if c.exactlyOnce() {
 		loop = s.transactions

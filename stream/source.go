@@ -17,7 +17,7 @@ type source struct {
 	eventTime int64         // highest record timestamp before it; the loop's
 	revoked   chan struct{} // closed when the partition is no longer ours
 
-	highWatermark atomic.Int64 // as of the last fetch
+	highWatermark atomic.Int64 // as last heard of
 	lastAppend    atomic.Int64 // timestamp of the last record done, Unix ms; 0: none yet
 }
 
@@ -26,6 +26,16 @@ func newSource(p checkpoint.Partition) *source {
 	id = append(id[:len(id)-1], '-')
 	id = append(strconv.AppendInt(id, int64(p.ID), 10), '-')
 	return &source{partition: p, id: id, hash: sourceHash(p.Topic, p.ID), revoked: make(chan struct{})}
+}
+
+// endsAt raises the high watermark. A fetch may have heard of a later one meanwhile.
+func (s *source) endsAt(offset int64) {
+	for {
+		known := s.highWatermark.Load()
+		if offset <= known || s.highWatermark.CompareAndSwap(known, offset) {
+			return
+		}
+	}
 }
 
 type topicPartition struct {
