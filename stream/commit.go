@@ -16,16 +16,23 @@ import (
 // commitLoop commits what is safe, on a timer, until ctx ends.
 func (s *session) commitLoop(ctx context.Context) {
 	c := s.consumer
-	tick := time.NewTicker(c.cfg.Delivery.CommitInterval)
+	every(ctx, c.cfg.Delivery.CommitInterval, func() {
+		if err := s.commit(ctx); err != nil && ctx.Err() == nil {
+			c.commitFailed(err)
+		}
+	})
+}
+
+// every calls f on a timer, until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if err := s.commit(ctx); err != nil && ctx.Err() == nil {
-			c.commitFailed(err)
+			f()
 		}
 	}
 }

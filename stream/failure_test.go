@@ -565,20 +565,6 @@ func (h *harness) refuse(topic string, with *kerr.Error, n int32) {
 	})
 }
 
-// empty fails when a topic holds a record.
-func (h *harness) empty(topic string) {
-	h.t.Helper()
-	ends, err := kadm.NewClient(h.client).ListEndOffsets(context.Background(), topic)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			h.t.Errorf("topic %s partition %d holds %d records, want none", o.Topic, o.Partition, o.Offset)
-		}
-	})
-}
-
 // While nothing is polled, because the window is full, lag grows with the log.
 func TestLagGrowsWhileNothingIsRead(t *testing.T) {
 	h := newHarness(t, 1)
@@ -595,20 +581,16 @@ func TestLagGrowsWhileNothingIsRead(t *testing.T) {
 	h.eventually("all is committed", func() bool { return h.committed(0) == 4010 })
 }
 
-// That Redis is away is known before there is something to write.
-func TestRedisAwayIsToldWhileNothingFlows(t *testing.T) {
-	for _, from := range []string{"input", "output"} {
-		t.Run(from, func(t *testing.T) {
-			t.Parallel()
-			h := newHarness(t, 1)
-			h.cfg.Input.Entity, h.cfg.Cache.From = "user", from
-			c := h.run(doubler())
-			h.produce(0, event(1, "a"))
-			h.eventually("cached", func() bool { return len(h.redis.Keys()) > 1 })
-			h.redis.Close()
-			h.eventually("redis is down", func() bool { return c.Health().isDown("redis") })
-			h.restartRedis()
-			h.eventually("redis is back", func() bool { return !c.Health().isDown("redis") })
-		})
+// empty fails when a topic holds a record.
+func (h *harness) empty(topic string) {
+	h.t.Helper()
+	ends, err := kadm.NewClient(h.client).ListEndOffsets(context.Background(), topic)
+	if err != nil {
+		h.t.Fatal(err)
 	}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			h.t.Errorf("topic %s partition %d holds %d records, want none", o.Topic, o.Partition, o.Offset)
+		}
+	})
 }

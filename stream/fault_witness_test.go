@@ -50,8 +50,8 @@ func newWitness(h *harness) *witness {
 		sampler.Close()
 	})
 	w.done.Go(func() { w.read(ctx, reader) })
-	w.done.Go(func() { w.sample(ctx, w.sampleCommits) })
-	w.done.Go(func() { w.sample(ctx, w.sampleCache) })
+	w.done.Go(func() { every(ctx, 30*time.Millisecond, func() { w.sampleCommits(ctx) }) })
+	w.done.Go(func() { every(ctx, 30*time.Millisecond, func() { w.sampleCache(ctx) }) })
 	return w
 }
 
@@ -100,19 +100,6 @@ func (w *witness) read(ctx context.Context, client *kgo.Client) {
 			}
 		})
 		w.mu.Unlock()
-	}
-}
-
-func (w *witness) sample(ctx context.Context, look func(context.Context)) {
-	tick := time.NewTicker(30 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			look(ctx)
-		}
 	}
 }
 

@@ -42,14 +42,11 @@ func (c *Consumer) fetchError(ctx context.Context, topic string, partition int32
 			c.fail(err)
 			return
 		}
-		if errors.As(err, new(*kgo.ErrGroupSession)) {
-			if c.projects || c.health.isDown("kafka") { // which is told already
-				return
-			}
+		if !errors.As(err, new(*kgo.ErrGroupSession)) {
+			c.log.Warn("fetch failed, the client tries again", "topic", topic, "partition", partition, "error", err)
+		} else if !c.projects && !c.health.isDown("kafka") { // which are told of already
 			c.log.Warn("the group session failed, the client tries again", "error", err)
-			return
 		}
-		c.log.Warn("fetch failed, the client tries again", "topic", topic, "partition", partition, "error", err)
 	}
 }
 

@@ -22,27 +22,20 @@ type Lag struct {
 func (s *session) watchEnds(ctx context.Context) {
 	c := s.consumer
 	adm := kadm.NewClient(s.client)
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, 5*time.Second, func() {
 		if len(c.sources.all()) == 0 {
-			continue
+			return
 		}
 		ends, err := adm.ListEndOffsets(ctx, c.cfg.Input.Topics...)
 		if err != nil {
-			continue // an outage, which others tell of
+			return // an outage, which others tell of
 		}
 		ends.Each(func(o kadm.ListedOffset) {
 			if src := c.sources.get(o.Topic, o.Partition); src != nil && o.Err == nil {
 				src.endsAt(o.Offset)
 			}
 		})
-	}
+	})
 }
 
 // Lag returns the lag of the partitions assigned to this process, in their order.

@@ -222,12 +222,14 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(flightDesc, float64(bytes))
 	gauge(batchesDesc, float64(batches))
 	gauge(oldestDesc, age.Seconds())
-	certificate := func(dependency string, used bool, c TLSConfig) {
-		if at, ok := c.certNotAfter(); used && ok {
+	certificate := func(dependency string, c TLSConfig) {
+		if at, ok := c.certNotAfter(); ok {
 			gauge(certificateDesc, float64(at.Unix()), dependency)
 		}
 	}
-	certificate("kafka", m.consumer.cfg.Kafka.TLS.Enabled, m.consumer.cfg.Kafka.TLS)
+	if m.consumer.cfg.Kafka.TLS.Enabled {
+		certificate("kafka", m.consumer.cfg.Kafka.TLS)
+	}
 	up := func(dependency string) {
 		v := 1.0
 		if m.consumer.health.isDown(dependency) {
@@ -237,7 +239,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	up("kafka")
 	if cache := m.consumer.cache; cache != nil {
-		certificate("redis", cache.options.TLSConfig != nil, m.consumer.cfg.Cache.TLS)
+		if cache.options.TLSConfig != nil {
+			certificate("redis", m.consumer.cfg.Cache.TLS)
+		}
 		up("redis")
 	}
 }

@@ -158,3 +158,21 @@ func TestRights(t *testing.T) {
 		}
 	}
 }
+
+// That Redis is away is known before there is something to write.
+func TestRedisAwayIsToldWhileNothingFlows(t *testing.T) {
+	for _, from := range []string{"input", "output"} {
+		t.Run(from, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, 1)
+			h.cfg.Input.Entity, h.cfg.Cache.From = "user", from
+			c := h.run(doubler())
+			h.produce(0, event(1, "a"))
+			h.eventually("cached", func() bool { return len(h.redis.Keys()) > 1 })
+			h.redis.Close()
+			h.eventually("redis is down", func() bool { return c.Health().isDown("redis") })
+			h.restartRedis()
+			h.eventually("redis is back", func() bool { return !c.Health().isDown("redis") })
+		})
+	}
+}

@@ -15,7 +15,8 @@ import (
 )
 
 // TestChaos mixes the faults at random for as long as CHAOS says, under one pipeline of
-// each combination and one whose cache is filled from the output. SEED repeats the choice of another run.
+// each combination and one whose cache is filled from the output. SEED repeats the choice of
+// another run.
 func TestChaos(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("CHAOS"))
 	if err != nil {

@@ -172,6 +172,7 @@ func TestEachBreachIsFound(t *testing.T) {
 		}},
 		{"a good event among the dead", []Invariant{X}, false, func(h *History) { h.Dead = append(h.Dead, DeadLetter{h.Input[12].Source, at(7), at(7)}) }},
 		{"a dead letter of nothing", []Invariant{X}, false, func(h *History) { h.Dead = append(h.Dead, DeadLetter{source(0, 99), at(7), at(7)}) }},
+
 		{"cached before it was committed", []Invariant{U}, true, func(h *History) {
 			h.Projected = true
 			h.Output[h.find(0, 6)].Committed = at(6.2)

@@ -95,7 +95,7 @@ func (o *observers) read(ctx context.Context, client *kgo.Client) {
 			switch {
 			case r.Attrs.IsControl():
 				if r.Topic == o.p.out {
-					o.committedAt(producer{r.Partition, r.ProducerID}, r.Timestamp)
+					o.ended(producer{r.Partition, r.ProducerID}, r.Timestamp)
 				}
 			case r.Topic == offsetsTopic:
 				o.committedTo(r, now)
@@ -117,8 +117,8 @@ func (o *observers) read(ctx context.Context, client *kgo.Client) {
 	}
 }
 
-// committedAt is told by a marker of the output.
-func (o *observers) committedAt(from producer, at time.Time) {
+// ended is told by a marker of the output that a transaction is committed.
+func (o *observers) ended(from producer, at time.Time) {
 	for _, i := range o.open[from] {
 		o.output[i].Committed = at
 	}
